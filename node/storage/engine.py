@@ -1,0 +1,133 @@
+"""The contract of a storage engine; every engine passes `tests/unit/node/storage/test_contract.py`.
+
+An engine keeps the records of one node. It knows nothing of rings, peers or queries beyond
+`Scan`. It is used from one event loop; only `write`, `merge` and `close` wait for the disk.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from node.records import Key, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Which rows of one collection are wanted, before any filter on values.
+
+    Attributes:
+        time_start, time_stop: half-open, microseconds since the epoch.
+        west, south, east, north: closed box in e7 units.
+        spans: sorted, disjoint, half-open code intervals that rows must lie in; None is all.
+        sensors: names that rows must have; None is all.
+        columns: value names to return; None is all. Names that a block lacks come back absent.
+    """
+
+    collection: str
+    time_start: int = -(1 << 62)
+    time_stop: int = 1 << 62
+    west: int = -(1 << 31)
+    south: int = -(1 << 31)
+    east: int = (1 << 31) - 1
+    north: int = (1 << 31) - 1
+    spans: tuple[tuple[int, int], ...] | None = None
+    sensors: frozenset[str] | None = None
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The result of one bounded step of a scan.
+
+    Attributes:
+        rows: the newest version of each matching record between the given key and `resume`, in
+            key order; deleted records are left out.
+        resume: pass it as `after` to go on; None when the scan is finished. May come with no
+            rows. Every matching record with a key <= resume has been returned.
+        rows_read: rows looked at (for `explain` and metrics).
+        blocks_read: blocks looked at.
+    """
+
+    rows: Rows
+    resume: Key | None
+    rows_read: int = 0
+    blocks_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStatistics:
+    """What an engine knows of a collection without reading it; bounds only ever widen.
+
+    `records` may count a record twice while it is both merged and rewritten in the log.
+    `value_types` maps each value name to "number", "text", "boolean", "bytes" or "json".
+    """
+
+    records: int
+    time_min: int
+    time_max: int
+    west: int
+    south: int
+    east: int
+    north: int
+    value_types: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """A frozen look at an engine, for status pages, metrics and tests."""
+
+    store_id: str
+    sequence: int
+    collections: Mapping[str, CollectionStatistics]
+    records: int
+    log_records: int
+    blocks: int
+    bytes_live: int
+    bytes_map_max: int
+    full: bool
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Keeps rows; newest version wins; the same row again changes nothing."""
+
+    @property
+    def store_id(self) -> str:
+        """Made once when the store was created; a wiped disk has another one."""
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last durable log entry; never goes back within one store."""
+
+    async def write(
+        self, batches: Sequence[tuple[str, Rows]], *, meta: Mapping[str, bytes] | None = None
+    ) -> int:
+        """Store batches of (collection, rows) and settings in one transaction.
+
+        Returns the log sequence once everything is durable (fdatasync has returned) and visible
+        to `scan`. Concurrent calls share a commit. Cancelling the call does not undo it.
+
+        Raises:
+            StoreFull: nothing of this call was stored.
+        """
+
+    def scan(self, scan: Scan, *, after: Key | None = None, rows_max: int | None = None) -> Step:
+        """Do one bounded step (a few ms, no open transaction when it returns).
+
+        Args:
+            after: only keys greater than this one.
+            rows_max: a hint that no more rows than this are needed; a step may return more or
+                fewer, and is finished only when `resume` is None.
+        """
+
+    def read_meta(self, name: str) -> bytes | None:
+        """A setting as last written durably."""
+
+    def statistics(self) -> EngineStatistics:
+        """Cheap; never reads blocks."""
+
+    async def merge(self) -> None:
+        """Merge everything that is now in the log into blocks, and wait for it."""
+
+    async def close(self) -> None:
+        """Finish what is under way and release the disk; the engine is unusable afterwards."""
