@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from zring.area import Area
 
 from node.records import Key, Rows
@@ -85,13 +88,15 @@ class ReaderReport:
 class Answer:
     """Rows in key order and what can be said of them.
 
-    `resume` is the key to continue after, None when there is nothing more.
+    `resume` is the key to continue after, None when there is nothing more. `distances_m` is
+    float64[n], metres to the position asked for, in answers of `nearest` only.
     """
 
     rows: Rows
     coverage: Coverage
     resume: Key | None
     readers: Sequence[ReaderReport] = ()
+    distances_m: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

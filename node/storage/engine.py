@@ -21,6 +21,8 @@ class Scan:
         spans: sorted, disjoint, half-open code intervals that rows must lie in; None is all.
         sensors: names that rows must have; None is all.
         columns: value names to return; None is all. Names that a block lacks come back absent.
+        deletions: return deleted records too (marked in `Rows.deleted`): where several nodes
+            read one cell, a deletion at one must win over an older version at another.
     """
 
     collection: str
@@ -33,6 +35,7 @@ class Scan:
     spans: tuple[tuple[int, int], ...] | None = None
     sensors: frozenset[str] | None = None
     columns: tuple[str, ...] | None = None
+    deletions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Step:
 
     Attributes:
         rows: the newest version of each matching record between the given key and `resume`, in
-            key order; deleted records are left out.
+            key order; deleted records are left out unless the scan asks for them.
         resume: pass it as `after` to go on; None when the scan is finished. May come with no
             rows. Every matching record with a key <= resume has been returned.
         rows_read: rows looked at (for `explain` and metrics).
