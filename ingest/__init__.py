@@ -1,0 +1,21 @@
+"""From the outside world to the nodes: files and generated records.
+
+The idea: whatever a file calls its columns, however it writes a time and whatever it means by a
+zero, it becomes the same columns (`sensor, time, lon, lat`, then values) before anything else
+looks at it. Promises:
+
+1. Every row of a file is stored, or counted under one reason with its original text: nothing
+   disappears between a file and its summary.
+2. A file that cannot be read is one line of the summary; the files after it are loaded.
+3. Loading the same file again changes nothing: identity comes from the content (sensor, time,
+   position), never from the file's name or the moment of loading.
+4. Memory is bounded by the batch, not by the file (formats that are one JSON document are
+   limited in size instead).
+
+Files: `errors`; `amedas` (the tables of Japan's weather stations that come with the package);
+`formats` (bytes to columns, pure); `generate` (seeded records without any file); `files` (the
+commands).
+
+What it does not do: it keeps no state between runs (no list of files that were loaded), and it
+does not fetch files from anywhere.
+"""
