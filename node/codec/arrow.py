@@ -7,10 +7,16 @@ the values by name; `deleted` bool only between nodes and only where a row is a 
 import numpy as np
 import pyarrow as pa
 
+from node.codec.arrow_bounds import check_unpacked_size
+from node.codec.columns import columns_to_rows
+from node.codec.decoded import Decoded, Rejecter
+from node.codec.times import TIME_TYPE
+from node.errors import BadRequest, TooLarge
 from node.records import FIXED_NAMES, Rows
 from zring.domain import E7_PER_DEGREE, Domain, degrees_to_e7
 
-TIME_TYPE = pa.timestamp("us", tz="UTC")
+UNPACKED_BYTES_MAX = 1 << 30
+"""What a compressed stream may unpack to: far above any honest batch of records_max."""
 
 
 def rows_to_batch(rows: Rows) -> pa.RecordBatch:
@@ -53,3 +59,40 @@ def trusted_batch_to_rows(batch: pa.RecordBatch, domain: Domain) -> Rows:
         sensor=columns["sensor"],
         values={name: column for name, column in columns.items() if name not in FIXED_NAMES},
     )
+
+
+def stream_to_rows(body: bytes, *, domain: Domain, records_max: int) -> Decoded:
+    """Rows of a stream that anybody may have sent: everything is checked, nothing is trusted.
+
+    Raises:
+        BadRequest: no Arrow IPC stream, damaged, a name twice, a type that cannot be read.
+        TooLarge: more records than `records_max`, or more than `UNPACKED_BYTES_MAX` unpacked.
+    Cost: some 3 M records/s with four number columns.
+    """
+    check_unpacked_size(body, bytes_max=UNPACKED_BYTES_MAX)
+    try:
+        table = _read_table(body, records_max)
+    except (pa.ArrowException, OSError, OverflowError, ValueError, TypeError) as error:
+        raise BadRequest(f"the body is no readable Arrow IPC stream: {error}") from None
+    names = table.column_names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"column {twice!r} appears twice", field=twice)
+    columns = {name: _combined(table.column(name)) for name in names}
+    return columns_to_rows(columns, domain=domain, rejecter=Rejecter(table.num_rows))
+
+
+def _read_table(body: bytes, records_max: int) -> pa.Table:
+    batches, count = [], 0
+    with pa.ipc.open_stream(pa.BufferReader(body)) as reader:
+        for batch in reader:
+            count += batch.num_rows
+            if count > records_max:
+                raise TooLarge(f"more than {records_max} records; send them in smaller batches")
+            batch.validate(full=True)
+            batches.append(batch)
+        return pa.Table.from_batches(batches, reader.schema)
+
+
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
