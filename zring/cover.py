@@ -97,7 +97,7 @@ def _grid_range(first: int, last: int, *, low: int, high: int) -> tuple[int, int
 
 
 def _cell_shift(x_first: int, x_last: int, y_first: int, y_last: int, *, cells_max: int) -> int:
-    """The finest cells (as bits to drop of a coordinate) of which at most `cells_max` are needed."""
+    """Bits of a coordinate to drop, so that at most `cells_max` cells are needed."""
     # n cells of side 2**s can cover at most (n - 2) * 2**s + 2 coordinates in the worst case, so
     # start at the optimistic size and take the first that fits: three steps at most.
     sides = (x_last - x_first + 1) * (y_last - y_first + 1)
