@@ -1,6 +1,29 @@
-"""Settings of a node: every limit by name with its reason, and where each value came from."""
+"""Settings of a node: every one by name with its default and its reason, checked when built.
 
-from dataclasses import dataclass
+`Config` is the whole tree; a section is one frozen dataclass. The text below a setting is its
+documentation: `zring init` writes it into the TOML file and `docs/configuration.md` must name
+every setting. Where values come from (file, environment, flags) is `node.cli.settings`.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from node.errors import ConfigInvalid
+from zring.domain import DEMO_DOMAIN, Domain
+
+Placement = Literal["halo", "edge", "corner", "moore"]
+Role = Literal["read", "write", "operate"]
+ROLES: tuple[Role, ...] = ("read", "write", "operate")
+"""Each role may do what the ones before it may."""
+PLACEMENTS: tuple[Placement, ...] = ("halo", "edge", "corner", "moore")
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+NAME_LENGTH_MAX = 64
+"""Names of nodes and clusters stand in headers, file names and tables."""
+GRAIN_LEVEL_MAX = 16
+KEY_LENGTH_MIN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +50,236 @@ class Limits:
     """A health check without an answer for this long has failed."""
     away_after_probes: int = 3
     """Failed health checks in a row after which a member counts as away."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            _require(
+                getattr(self, name) > 0, f"limits.{name}", getattr(self, name), "must be above 0"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """What all nodes of a cluster must agree on; fixed when the cluster is born."""
+
+    id: str = "zring"
+    """Name of the cluster; nodes of different clusters never exchange records."""
+    domain: Domain = DEMO_DOMAIN
+    """The rectangle that the cluster covers: "west,south,east,north" in degrees, or "world"."""
+    grain_level: int | None = None
+    """Level of the finest cells that a node can own, 1-16; default: cells about 1 km high."""
+    founders: tuple[str, ...] = ()
+    """Names of the first nodes in curve order, each with an equal part of the domain; four are
+    the quarters SW, NW, SE, NE. Default: this node alone."""
+    placement: Placement = "halo"
+    """How replicas are placed: halo (nearest areas), edge, corner or moore (neighbour patterns)."""
+    replicas: int = 2
+    """Copies of every record besides the owner's."""
+    key: str = ""
+    """Shared secret by which nodes know each other, at least 16 characters; needed beyond
+    loopback. Better given as ZRING_CLUSTER_KEY than written into a file."""
+
+    def __post_init__(self) -> None:
+        _require_name(self.id, "cluster.id")
+        level = self.grain_level
+        _require(
+            level is None or 1 <= level <= GRAIN_LEVEL_MAX,
+            "cluster.grain_level",
+            level,
+            f"is not within 1-{GRAIN_LEVEL_MAX}; leave it out for cells about 1 km high",
+        )
+        for name in self.founders:
+            _require_name(name, "cluster.founders")
+        _require(
+            len(set(self.founders)) == len(self.founders),
+            "cluster.founders",
+            ",".join(self.founders),
+            "names a node twice; every founder owns one part",
+        )
+        _require(
+            self.placement in PLACEMENTS,
+            "cluster.placement",
+            self.placement,
+            f"is unknown; choose one of {', '.join(PLACEMENTS)}",
+        )
+        _require(0 <= self.replicas <= 8, "cluster.replicas", self.replicas, "is not within 0-8")
+        _require(
+            not self.key or len(self.key) >= KEY_LENGTH_MIN,
+            "cluster.key",
+            "***",
+            f"has fewer than {KEY_LENGTH_MIN} characters; make one with: openssl rand -hex 32",
+        )
+
+    @property
+    def effective_grain_level(self) -> int:
+        """The level given, or the one that makes cells about 1 km high."""
+        return self.grain_level or self.domain.grain_level_for()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What is this node's own."""
+
+    name: str = ""
+    """Made once and stored with the data; does not depend on addresses. Default: the name that
+    the store has, else the host's name."""
+    data: Path = Path("zring-data")
+    """Folder of this node's store."""
+    listen: str = "127.0.0.1:7070"
+    """Address for people and programs (HTTP)."""
+    peer_listen: str = "127.0.0.1:7170"
+    """Address for the other nodes; never the same as `listen`."""
+    advertise: str = ""
+    """Address that the other nodes use for this one, where it differs from `peer_listen`."""
+    url: str = ""
+    """URL that clients use for this node, where it differs from `listen`."""
+    seeds: tuple[str, ...] = ()
+    """Peer addresses of some other nodes; one that answers is enough."""
+    location: tuple[float, float] | None = None
+    """Where this node stands: "lon,lat" in degrees; default: the middle of its area."""
+
+    def __post_init__(self) -> None:
+        if self.name:
+            _require_name(self.name, "node.name")
+        for setting, address in (
+            ("node.listen", self.listen),
+            ("node.peer_listen", self.peer_listen),
+        ):
+            parse_address(address, setting=setting)
+        for address in self.seeds:
+            parse_address(address, setting="node.seeds")
+        if self.advertise:
+            parse_address(self.advertise, setting="node.advertise")
+        _require(
+            self.listen != self.peer_listen or self.listen.endswith(":0"),
+            "node.peer_listen",
+            self.peer_listen,
+            "is the address of node.listen; people and nodes use different ports",
+        )
+        if self.location is not None:
+            lon, lat = self.location
+            _require(
+                -180 <= lon <= 180 and -90 <= lat <= 90,
+                "node.location",
+                f"{lon:g},{lat:g}",
+                "is not on the map; longitude comes first",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """Who may talk to this node; required as soon as it listens beyond loopback."""
+
+    tls_cert: Path | None = None
+    """Certificate chain (PEM) for both ports."""
+    tls_key: Path | None = None
+    """Private key (PEM) of the certificate."""
+    tokens: Mapping[str, Role] = field(default_factory=dict)
+    """Token of a client → its role: read, write (also reads) or operate (may do everything).
+    Empty: no token is asked for. As a flag or variable: token=role,token=role."""
+    insecure: bool = False
+    """Listen beyond loopback although TLS, cluster key or tokens are missing."""
+
+    def __post_init__(self) -> None:
+        _require(
+            (self.tls_cert is None) == (self.tls_key is None),
+            "security.tls_key" if self.tls_key is None else "security.tls_cert",
+            None,
+            "is missing; certificate and private key come together",
+        )
+        for role in self.tokens.values():
+            _require(
+                role in ROLES,
+                "security.tokens",
+                role,
+                f"is no role; choose one of {', '.join(ROLES)}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """The door for people and programs."""
+
+    cors: tuple[str, ...] = ("*",)
+    """Origins whose web pages may call this node from a browser; "*" is any, empty is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the node says on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important kind of message that is written."""
+    json: bool = False
+    """One JSON object a line, for log collectors; default: text for people."""
+
+    def __post_init__(self) -> None:
+        levels = ("debug", "info", "warning", "error")
+        _require(self.level in levels, "log.level", self.level, f"is none of {', '.join(levels)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one node."""
+
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    node: NodeSettings = field(default_factory=NodeSettings)
+    limits: Limits = field(default_factory=Limits)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    def missing_protection(self) -> list[str]:
+        """What this node lacks for listening where it is told to; empty on loopback.
+
+        Each entry is a sentence that names the setting to give.
+        """
+        addresses = {
+            "node.listen": self.node.listen,
+            "node.peer_listen": self.node.peer_listen,
+        }
+        open_settings = [name for name, text in addresses.items() if not is_loopback(text)]
+        if not open_settings or self.security.insecure:
+            return []
+        missing = []
+        if self.security.tls_cert is None:
+            missing.append("TLS: give security.tls_cert and security.tls_key")
+        if not self.cluster.key:
+            missing.append("a cluster key: give cluster.key (openssl rand -hex 32)")
+        if not self.security.tokens:
+            missing.append("client tokens: give security.tokens")
+        return missing
+
+
+def parse_address(text: str, *, setting: str = "address") -> tuple[str, int]:
+    """Host and port of `HOST:PORT`; an IPv6 host stands in brackets.
+
+    Raises:
+        ConfigInvalid: names the setting.
+    """
+    host, colon, port = text.rpartition(":")
+    valid = bool(colon) and bool(host) and port.isascii() and port.isdigit() and int(port) < 1 << 16
+    _require(valid, setting, text, "is no address; write HOST:PORT, for example 127.0.0.1:7070")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach the address `HOST:PORT`."""
+    host, _ = parse_address(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _require_name(name: str, setting: str) -> None:
+    valid = 0 < len(name) <= NAME_LENGTH_MAX and NAME_CHARACTERS.issuperset(name)
+    rule = f"is no name; use 1-{NAME_LENGTH_MAX} of the characters a-z A-Z 0-9 . _ -"
+    _require(valid, setting, name, rule)
+
+
+def _require(valid: bool, setting: str, value: object, rule: str) -> None:
+    if not valid:
+        raise ConfigInvalid(f"{setting}={value} {rule}", setting=setting)

@@ -158,3 +158,7 @@ class ConfigInvalid(NodeError):
 
     status = 400
     reason = "config"
+
+    def __init__(self, message: str, *, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting

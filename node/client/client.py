@@ -1,0 +1,243 @@
+"""`zring.connect(url)`: ask a cluster and write to it, straight at the owners."""
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO, Self
+
+from node.client.channel import TIMEOUT_S, Channel
+from node.client.connection import Response
+from node.client.parameters import BoundingBox, Time, box_to_e7, collection_path, query_string
+from node.client.result import AnswerCoverage, Result, coverage_of
+from node.client.routing import Box
+from node.client.writing import Written, write_records
+from node.errors import BadRequest, DeadlineExceeded
+from node.query import CoverageState, WriteLevel
+
+_NEXT = re.compile(r'<([^>]+)>\s*;[^,]*rel="?next"?')
+
+
+class Client:
+    """A cluster behind the address of any of its nodes; thread-safe.
+
+    Reads go to the node that owns the asked area, writes to the owners of the records, and to
+    any other node when these do not answer. Errors are those of `node.errors`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        tls_ca: str | None = None,
+        direct: bool = False,
+    ) -> None:
+        """Remember the address; the first call connects.
+
+        Args:
+            url: `http://HOST:PORT` of any node.
+            token: the client's token, where the cluster asks for one.
+            timeout_s: default deadline of each call.
+            tls_ca: file with the certificates (PEM) to trust instead of the system's.
+            direct: send everything to `url` and nowhere else (a tunnel, a test of one node).
+        """
+        self._channel = Channel(url, token=token, timeout_s=timeout_s, tls_ca=tls_ca, direct=direct)
+
+    @property
+    def url(self) -> str:
+        """The address given, with its scheme."""
+        return self._channel.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the idle connections; the client may be used again afterwards."""
+        self._channel.close()
+
+    # Questions
+
+    def query(
+        self,
+        collection: str,
+        *,
+        bbox: BoundingBox | None = None,
+        datetime: str | None = None,
+        from_: Time | None = None,
+        to: Time | None = None,
+        sensors: Iterable[str] | str | None = None,
+        filter: str | None = None,
+        columns: Iterable[str] | None = None,
+        limit: int | None = None,
+        require: CoverageState | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Records of an area and a time, in key order.
+
+        Args:
+            bbox: west, south, east, north in degrees, edges included.
+            datetime: an instant or `a/b`, closed at both ends; `..` is open.
+            from_, to: half-open pair of times, instead of `datetime`.
+            sensors: one name or several.
+            filter: CQL2 text over values, for example `temp > 30`.
+            columns: value names to return; default: all.
+            limit: rows at most; default: all of them.
+            require: worst coverage that is acceptable.
+        Raises:
+            NodeError: a subclass that says what to do.
+        """
+        question = query_string(
+            bbox=bbox, datetime=datetime, from_=from_, to=to, sensors=sensors, filter=filter,
+            columns=columns, more={"limit": limit, "require": require},
+        )  # fmt: skip
+        target = f"{collection_path(collection)}/items?f=arrow&{question}"
+        return self._rows(target, box_to_e7(bbox), limit, timeout_s)
+
+    def latest(self, collection: str, **selection: Any) -> Result:
+        """The newest record of each sensor; arguments as `query`."""
+        return self._selected(collection, "latest", selection, {})
+
+    def nearest(
+        self, collection: str, *, lon: float, lat: float, count: int = 10, **selection: Any
+    ) -> Result:
+        """The newest records of the sensors nearest to a place, nearest first."""
+        return self._selected(
+            collection, "nearest", selection, {"lon": lon, "lat": lat, "k": count}
+        )
+
+    def within(
+        self,
+        collection: str,
+        *,
+        lon: float | None = None,
+        lat: float | None = None,
+        radius_m: float | None = None,
+        polygon: str | None = None,
+        **selection: Any,
+    ) -> Result:
+        """Records inside a circle (`lon`, `lat`, `radius_m`) or a polygon (WKT)."""
+        more = {"lon": lon, "lat": lat, "radius_m": radius_m, "polygon": polygon}
+        return self._selected(collection, "within", selection, more)
+
+    def aggregate(
+        self,
+        collection: str,
+        *,
+        level: int | None = None,
+        step: str | None = None,
+        **selection: Any,
+    ) -> Result:
+        """Count, mean, min, max, sum of each value, per cell of a level and per time step."""
+        return self._selected(collection, "aggregate", selection, {"level": level, "step": step})
+
+    def explain(self, collection: str, **selection: Any) -> dict[str, Any]:
+        """How a query is answered: spans, readers, rows, times."""
+        target, box, timeout_s = self._target(collection, "explain", selection, {})
+        return self._channel.json(target, box=box, timeout_s=timeout_s)
+
+    def collections(self) -> list[dict[str, Any]]:
+        """The collections that the cluster has."""
+        return self._channel.json("/collections")["collections"]
+
+    def status(self) -> dict[str, Any]:
+        """The state of the cluster as the node behind `url` sees it."""
+        return self._channel.json("/cluster/status", url=self.url)
+
+    def ring(self) -> dict[str, Any]:
+        """Who owns what."""
+        return self._channel.json("/cluster/ring", url=self.url)
+
+    def download(
+        self, collection: str, sink: BinaryIO, *, format: str, **selection: Any
+    ) -> AnswerCoverage:
+        """Write an answer in `csv`, `ndjson`, `geojson`, `parquet` or `arrow` to a binary file."""
+        target, box, timeout_s = self._target(collection, "items", selection, {}, format=format)
+        response = self._channel.request("GET", target, box=box, timeout_s=timeout_s, sink=sink)
+        return coverage_of(response.headers)
+
+    # Records
+
+    def write(
+        self,
+        collection: str,
+        records: Any,
+        *,
+        w: WriteLevel = "one",
+        replace: bool = False,
+        timeout_s: float | None = None,
+    ) -> Written:
+        """Store records; safe to repeat, because the same record again changes nothing.
+
+        Args:
+            records: dictionaries as in JSON, or columns (Arrow table or batch, pandas).
+            w: on how many nodes they are durable when this returns: one, quorum, all.
+            replace: these records correct stored ones.
+        Raises:
+            Unavailable: some could not be stored before the deadline; repeat the call.
+        Returns:
+            what became of them; records that break a rule are in `rejected`, with the reason.
+        """
+        return write_records(
+            self._channel,
+            collection,
+            records,
+            w=w,
+            replace=replace,
+            timeout_s=timeout_s or self._channel.timeout_s,
+        )
+
+    def _target(
+        self,
+        collection: str,
+        kind: str,
+        selection: dict[str, Any],
+        more: Mapping[str, Any],
+        *,
+        format: str | None = None,
+    ) -> tuple[str, Box | None, float | None]:
+        timeout_s = selection.pop("timeout_s", None)
+        extra = {name: selection.pop(name, None) for name in ("limit", "require")}
+        bbox = selection.get("bbox")
+        try:
+            question = query_string(**selection, more={**extra, **more, "f": format})
+        except TypeError as error:
+            raise BadRequest(f"{kind}: {error}") from None
+        return f"{collection_path(collection)}/{kind}?{question}", box_to_e7(bbox), timeout_s
+
+    def _selected(
+        self, collection: str, kind: str, selection: dict[str, Any], more: Mapping[str, Any]
+    ) -> Result:
+        limit = selection.get("limit")
+        target, box, timeout_s = self._target(collection, kind, selection, more, format="arrow")
+        return self._rows(target, box, limit, timeout_s)
+
+    def _rows(
+        self, target: str, box: Box | None, limit: int | None, timeout_s: float | None
+    ) -> Result:
+        deadline_s = time.monotonic() + (timeout_s or self._channel.timeout_s)
+        pages = []
+        following: str | None = target
+        while following is not None and (
+            limit is None or not pages or sum(map(len, pages)) < limit
+        ):
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0:
+                raise DeadlineExceeded("the query did not end in time; give a longer timeout_s")
+            response = self._channel.request("GET", following, box=box, timeout_s=remaining_s)
+            pages.append(Result(response.body, coverage_of(response.headers)))
+            following = _next_target(response)
+        return joined(pages)
+
+
+def _next_target(response: Response) -> str | None:
+    """Path and query of the `next` link; the node in it does not matter, the cursor does."""
+    link = response.headers.get("link")
+    found = _NEXT.search(link) if link else None
+    if found is None:
+        return None
+    address = found[1]
+    return "/" + address.split("/", 3)[3] if "://" in address else address
