@@ -5,7 +5,6 @@ reasons and with the same words wherever it came from.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +69,7 @@ def parts_to_rows(
     count = _common_length(fixed, values)
     rejecter = rejecter or Rejecter(count, index_start=index_start)
     assert len(rejecter.bad) == count, "a rejecter of another batch"
-    _check_size(count, values)
+    check_size(count, len(values))
     sensor = _sensors(fixed.get("sensor"), rejecter)
     time = _times(fixed.get("time"), rejecter)
     lon, lat = _positions(fixed.get("lon"), fixed.get("lat"), domain, rejecter)
@@ -80,24 +79,30 @@ def parts_to_rows(
     return _assemble(domain, rejecter, sensor, time, lon, lat, version, arrays)
 
 
+def check_size(count: int, names: int) -> None:
+    """Refuse batches that would take too many columns or too much memory.
+
+    Raises:
+        TooLarge: more than VALUE_NAMES_MAX value names or CELLS_MAX cells.
+    """
+    if names > VALUE_NAMES_MAX:
+        raise TooLarge(
+            f"{names} value names in one batch are more than {VALUE_NAMES_MAX}; "
+            "put what varies into a value or the sensor's name",
+            field="values",
+        )
+    if count * names > CELLS_MAX:
+        raise TooLarge(
+            f"{count} records with {names} value names are more than {CELLS_MAX} cells; "
+            "send fewer records at once"
+        )
+
+
 def _common_length(fixed: Mapping[str, pa.Array], values: Mapping[str, pa.Array]) -> int:
     lengths = {name: len(column) for name, column in (*fixed.items(), *values.items())}
     if len(set(lengths.values())) > 1:
         raise BadRequest(f"columns differ in length: {shown(lengths)}; give each the same")
     return next(iter(lengths.values()), 0)
-
-
-def _check_size(count: int, values: Mapping[str, Any]) -> None:
-    if len(values) > VALUE_NAMES_MAX:
-        raise TooLarge(
-            f"{len(values)} value names in one batch are more than {VALUE_NAMES_MAX}; "
-            "put what varies into a value or the sensor's name"
-        )
-    if count * len(values) > CELLS_MAX:
-        raise TooLarge(
-            f"{count} records with {len(values)} value names are more than {CELLS_MAX} cells; "
-            "send fewer records at once"
-        )
 
 
 def _assemble(

@@ -12,10 +12,12 @@ from pyarrow import csv
 
 from node.codec.columns import POSITION_NAMES, parts_to_rows
 from node.codec.decoded import Decoded, Rejecter, shown
+from node.codec.json_columns import column_to_json
 from node.codec.json_records import BYTES_SUFFIX, texts_to_bytes
+from node.codec.times import times_to_texts
 from node.errors import BadRequest, TooLarge
-from node.records import JSON, VALUE_NAMES_MAX
-from zring.domain import Domain
+from node.records import JSON, VALUE_NAMES_MAX, Rows
+from zring.domain import E7_PER_DEGREE, Domain
 
 JSON_SUFFIX = ";json"
 """Behind the name of a value whose cells are JSON texts."""
@@ -143,3 +145,29 @@ def _typed(name: str, cells: pa.StringArray, rejecter: Rejecter) -> tuple[str, p
     if pc.all(pc.or_(is_flag, cells.is_null())).as_py():
         return name, pc.equal(cells, "true")
     return name, cells
+
+
+def rows_to_csv(rows: Rows, *, header: bool = True) -> bytes:
+    """CSV with the columns of the contract; nulls are empty cells, the empty text is `""`.
+
+    Args:
+        header: whether the first line names the columns (only the first part of a stream).
+    """
+    columns = {
+        "sensor": rows.sensor,
+        "time": times_to_texts(rows.time),
+        "lon": pa.array(rows.lon / E7_PER_DEGREE),
+        "lat": pa.array(rows.lat / E7_PER_DEGREE),
+        "version": pa.array(rows.version),
+    }
+    for name, column in rows.values.items():
+        if column.type == JSON:
+            columns[name + JSON_SUFFIX] = column.storage
+        elif column.type == pa.binary():
+            columns[name + BYTES_SUFFIX] = pc.replace_substring(column_to_json(column), '"', "")
+        else:
+            columns[name] = column
+    sink = pa.BufferOutputStream()
+    options = csv.WriteOptions(include_header=header, quoting_style="needed")
+    csv.write_csv(pa.table(columns), sink, options)
+    return sink.getvalue().to_pybytes()

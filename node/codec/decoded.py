@@ -1,12 +1,14 @@
 """What a decoder gives back: the good records in columns, and why each other one was refused."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
 from node.query import Rejection
-from node.records import Bools, Rows
+from node.records import Bools, Rows, concat_rows
 from zring.morton import Int64s
 
 REJECTIONS_MAX = 1_000
@@ -37,6 +39,22 @@ class Decoded:
     def rejected(self) -> int:
         """How many records were refused."""
         return sum(self.rejected_by_reason.values())
+
+
+def concat_decoded(parts: Sequence[Decoded]) -> Decoded:
+    """The parts of one request, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.rejected_by_reason)
+    return Decoded(
+        rows=concat_rows([part.rows for part in parts]),
+        rejections=tuple(chain.from_iterable(part.rejections for part in parts))[:REJECTIONS_MAX],
+        received=sum(part.received for part in parts),
+        rejected_by_reason=dict(counts),
+        indices=np.concatenate([part.indices for part in parts]),
+    )
 
 
 class Rejecter:

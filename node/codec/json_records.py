@@ -15,11 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from node.codec.columns import CELLS_MAX, POSITION_NAMES, parts_to_rows
+from node.codec.columns import POSITION_NAMES, check_size, parts_to_rows
 from node.codec.decoded import Decoded, Rejecter, shown
 from node.codec.values import cells_to_json
-from node.errors import TooLarge
-from node.records import VALUE_NAMES_MAX
 from zring.domain import Domain
 
 BYTES_SUFFIX = ";base64"
@@ -171,13 +169,7 @@ def _convertible(
 
 def _value_columns(values: list[dict[str, Any]], rejecter: Rejecter) -> dict[str, pa.Array]:
     names = list(dict.fromkeys(chain.from_iterable(values)))
-    if len(names) > VALUE_NAMES_MAX:
-        values, names = _within_names(values, rejecter)
-    if len(names) * len(values) > CELLS_MAX:
-        raise TooLarge(
-            f"{len(values)} records with {len(names)} value names are more than {CELLS_MAX} "
-            "cells; send fewer records at once"
-        )
+    check_size(len(values), len(names))
     cells: dict[str, list[Any]] = {}
     for name in names:
         column = _cells_of(values, name)
@@ -197,29 +189,6 @@ def _cells_of(values: list[dict[str, Any]], name: str) -> list[Any]:
         return list(map(itemgetter(name), values))  # all have it: no method call per record
     except KeyError:
         return [value.get(name) for value in values]
-
-
-def _within_names(
-    values: list[dict[str, Any]], rejecter: Rejecter
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Refuse the records that would bring the batch above VALUE_NAMES_MAX names."""
-    known: dict[str, None] = {}
-    kept = []
-    for row, value in enumerate(values):
-        new = value.keys() - known.keys()
-        if len(known) + len(new) > VALUE_NAMES_MAX:
-            rejecter.reject_row(
-                row,
-                "too-many-names",
-                "values",
-                f"the batch has more than {VALUE_NAMES_MAX} value names; put what varies into a "
-                "value or the sensor's name",
-            )
-            value = {}
-        else:
-            known.update(dict.fromkeys(name for name in value if name in new))
-        kept.append(value)
-    return kept, list(known)
 
 
 def texts_to_bytes(name: str, cells: list[Any], rejecter: Rejecter) -> list[bytes | None]:

@@ -51,12 +51,19 @@ def times_to_texts(times: Int64s) -> pa.StringArray:
     Args:
         times: int64[n] microseconds, within the years 1 to 9999.
     """
+    distinct = pa.array(times).dictionary_encode()
+    if 2 * len(distinct.dictionary) <= len(times):
+        return _formatted(distinct.dictionary.to_numpy()).take(distinct.indices)
+    return _formatted(times)
+
+
+def _formatted(times: Int64s) -> pa.StringArray:
     seconds, micros = np.divmod(times, 1_000_000)
-    whole = pc.strftime(pa.array(seconds).view(pa.timestamp("s", "UTC")), "%Y-%m-%dT%H:%M:%SZ")
-    if not micros.any():
-        return whole
-    exact = pc.strftime(pa.array(times).view(TIME_TYPE), "%Y-%m-%dT%H:%M:%SZ")
-    return pc.if_else(pa.array(micros == 0), whole, exact)
+    texts = pa.array(seconds).view(pa.timestamp("s", "UTC")).cast(pa.string())
+    if micros.any():
+        exact = pa.array(times).view(TIME_TYPE).cast(pa.string())
+        texts = pc.if_else(pa.array(micros == 0), texts, exact)
+    return pc.replace_substring(texts, " ", "T", max_replacements=1)
 
 
 def _as_mask(flags: pa.BooleanArray) -> Bools:
