@@ -33,9 +33,7 @@ def single_values(batch: pa.RecordBatch) -> pa.RecordBatch:
     sensor = pa.array(code * len(VALUE_NAMES) + element)
     return pa.RecordBatch.from_pydict(
         {
-            "sensor": pa.array(names, pa.string()).take(
-                pa.array(code * len(VALUE_NAMES) + element)
-            ),
+            "sensor": pa.array(names, pa.string()).take(sensor),
             "time": batch.column("time").take(taken),
             "lon": batch.column("lon").take(taken),
             "lat": batch.column("lat").take(taken),

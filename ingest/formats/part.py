@@ -1,0 +1,85 @@
+"""What every decoder takes and gives: a file comes in, parts with columns go out."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from ingest.formats.column_mapping import ColumnMapping
+from ingest.formats.station_table import StationTable
+from zring.morton import Int64s
+
+BATCH_ROWS = 65_536
+"""Rows of one part of a long file: some 10 MB of columns."""
+DOCUMENT_BYTES_MAX = 256 << 20
+"""A format that is one JSON document is held in memory as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One row that cannot become a record.
+
+    Attributes:
+        row: line of a text file, row of a table, feature of a collection; from 1.
+        reason: the short stable word that is counted.
+        message: what is wrong and the way out.
+        original: what stood there, as JSON.
+    """
+
+    row: int
+    reason: str
+    message: str
+    original: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Records of one stretch of a file.
+
+    Attributes:
+        columns: sensor, time, lon, lat, then the values; arrays of one length n. Their content
+            is checked by `node.codec.columns`, as for every other door.
+        rows: int64[n], where each record stood in the file (as `Refused.row`).
+        original: record index → what stood in the file.
+        refused: rows of the same stretch that became no record.
+        left_out: single values that were dropped by rule, by reason (missing, fake-zero …).
+    """
+
+    columns: Mapping[str, pa.Array]
+    rows: Int64s
+    original: Callable[[int], Any]
+    refused: tuple[Refused, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decoder may know besides the bytes.
+
+    Attributes:
+        path: the file's path as given, for formats whose names carry time or station.
+        stations: positions of sensors that the file only names.
+        mapping: names, time format and zone of generic files.
+        station_names: name in a file → ids in the order of their appearance.
+        station_ids: ids of the stations of an obsdl file, in the order of its columns.
+        keep_incomplete: store values whose period is not complete (flag 4), with the flag.
+        per_element: single-value files become one record per value, not one per station and time.
+    """
+
+    path: str = ""
+    stations: StationTable = field(default_factory=StationTable.of_square)
+    mapping: ColumnMapping = field(default_factory=ColumnMapping)
+    station_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    station_ids: tuple[str, ...] = ()
+    keep_incomplete: bool = True
+    per_element: bool = False
+
+
+Decoder = Callable[[BinaryIO, Context], Iterator[Part]]
+"""Reads an uncompressed file from its beginning.
+
+Raises:
+    UnreadableFile, MappingNeeded: for any bytes; never anything else. Parts that were yielded
+        before stay good.
+"""
