@@ -1,0 +1,55 @@
+"""One file for each promised figure; `FIGURES` names them in the order in which a full run goes.
+
+The order keeps clusters alive between figures that ask the same one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bench.figures import (
+    aggregate,
+    batches,
+    bulk,
+    core,
+    durable,
+    growth,
+    moving,
+    n2,
+    posts,
+    reads_while_writing,
+    size,
+    small,
+    start,
+)
+from bench.finding import Finding
+from bench.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One command of the benchmark."""
+
+    name: str
+    title: str
+    run: Callable[[Session], list[Finding]]
+
+
+_ALL = (
+    Figure("core", "encode, decode and cover, one core", core.run),
+    Figure("bulk-one", "bulk load through HTTP, one copy", bulk.run_one),
+    Figure("start", "start of a node that holds everything", start.run),
+    Figure("small-one", "small queries, 8 connections, one node process", small.run_one),
+    Figure("batches", "batches of 1,000, durable, one client", batches.run),
+    Figure("posts", "single POSTs, 8 clients", posts.run),
+    Figure("growth", "the same query on 10 × the data", growth.run),
+    Figure("reads-while-writing", "reads while 50,000 records/s arrive", reads_while_writing.run),
+    Figure("durable", "fdatasync returns before the reply is sent", durable.run),
+    Figure("bulk-replicas", "bulk load through HTTP, two replicas", bulk.run_replicas),
+    Figure("n2", "experiment N2: 20 k of 2 M records as Arrow", n2.run_arrow),
+    Figure("n2-geojson", "the same as GeoJSON", n2.run_geojson),
+    Figure("small-four", "small queries, 8 connections, four nodes", small.run_four),
+    Figure("aggregate", "count and mean per cell over a month", aggregate.run),
+    Figure("size", "memory of a node, disk per record and copy", size.run),
+    Figure("moving", "the queries on 20,000 moving sensors", moving.run),
+)
+FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _ALL}
