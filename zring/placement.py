@@ -22,8 +22,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from zring.morton import CODE_STOP, Int64s
-from zring.nearness import Rectangles, areas_to_rectangles, ordered_nodes
+from zring.morton import CODE_BITS, CODE_STOP, Int64s, code_to_xy
+from zring.nearness import Rectangles, areas_to_rectangles, nearest_nodes
 from zring.ring import Ring
 from zring.span import Span, Spans, normalise
 from zring.steps import Steps, normal_steps
@@ -33,6 +33,8 @@ Copies = tuple[tuple[str, ...], tuple[str, ...]]
 
 NEIGHBOURS_WANTED = {"edge": 4, "corner": 4, "moore": 8}
 """Replicas of the whole-area patterns on a grid of equal squares, away from its rim."""
+FAR_LEVEL_MAX = 5
+"""Cells that choose far copies: 1,024 of the domain, each some 3 % of its side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _placement(ring: Ring, owned: Sequence[tuple[int, int, str]]) -> Steps[Copie
     areas = [normalise(spans) for spans in pieces]
     rectangles = areas_to_rectangles(areas, grain_level=ring.grain_level)
     if settings.placement == "halo":
-        near = ordered_nodes(rectangles, grain_level=ring.grain_level, count=1 + settings.replicas)
+        near = nearest_nodes(rectangles, grain_level=ring.grain_level, count=1 + settings.replicas)
     else:
         patterns = _neighbours(rectangles, kind=settings.placement, nodes=len(nodes))
         near = normal_steps(
@@ -155,20 +157,37 @@ def _placement(ring: Ring, owned: Sequence[tuple[int, int, str]]) -> Steps[Copie
 
     if not settings.far_copies:
         return near.mapped(lambda numbers: (named(numbers), ()))
-    # Any of the near ones may stand among the farthest: look that many further.
-    longest = max(len(numbers) for numbers in near.values)
-    farthest = ordered_nodes(
-        rectangles,
-        grain_level=ring.grain_level,
-        count=longest + settings.far_copies,
-        farthest=True,
-    )
 
-    def with_far(numbers: tuple[int, ...], candidates: tuple[int, ...]) -> Copies:
-        others = [index for index in candidates if index not in numbers]
+    def with_far(numbers: tuple[int, ...], farthest: tuple[int, ...]) -> Copies:
+        others = [index for index in farthest if index not in numbers]
         return named(numbers), named(tuple(others[: settings.far_copies]))
 
-    return near.joined(farthest, with_far)
+    return near.joined(_farthest_nodes(rectangles, grain_level=ring.grain_level), with_far)
+
+
+def _farthest_nodes(rectangles: Rectangles, *, grain_level: int) -> Steps[tuple[int, ...]]:
+    """All nodes, farthest first, for the cells of a coarse level.
+
+    A district is far larger than a grain, so far copies are chosen for cells of at most
+    `FAR_LEVEL_MAX`, by the distance in grains between the cell and a node's nearest grain.
+    """
+    level = min(grain_level, FAR_LEVEL_MAX)
+    side = 1 << (grain_level - level)
+    cells = np.arange(1 << (2 * level), dtype=np.int64)
+    nodes = np.unique(rectangles.node)
+    distances = np.empty((len(nodes), len(cells)), np.int64)
+    start = np.stack(code_to_xy(cells << (CODE_BITS - 2 * level))) >> (CODE_BITS // 2 - grain_level)
+    for node in nodes.tolist():
+        mine = rectangles.take(np.flatnonzero(rectangles.node == node))
+        gap = np.maximum(
+            mine.first[:, :, None] - (start + side - 1)[:, None, :],
+            start[:, None, :] - mine.last[:, :, None],
+        )
+        distances[node] = (np.maximum(gap, 0) ** 2).sum(axis=0).min(axis=0)
+    order = np.argsort(-distances, axis=0, kind="stable").T
+    return normal_steps(
+        cells << (CODE_BITS - 2 * level), cells, [tuple(row) for row in order.tolist()]
+    )
 
 
 def _neighbours(rectangles: Rectangles, *, kind: str, nodes: int) -> list[tuple[int, ...]]:
@@ -177,14 +196,12 @@ def _neighbours(rectangles: Rectangles, *, kind: str, nodes: int) -> list[tuple[
     for node in range(nodes):
         mine = rectangles.take(np.flatnonzero(rectangles.node == node))
         # In whole grains, two rectangles that touch lie 1 apart on an axis, or 0 if they overlap.
-        apart_x = np.maximum(
-            rectangles.x_first - mine.x_last[:, None], mine.x_first[:, None] - rectangles.x_last
+        apart = np.maximum(
+            rectangles.first[:, None, :] - mine.last[:, :, None],
+            mine.first[:, :, None] - rectangles.last[:, None, :],
         )
-        apart_y = np.maximum(
-            rectangles.y_first - mine.y_last[:, None], mine.y_first[:, None] - rectangles.y_last
-        )
-        edge = ((apart_x == 1) & (apart_y < 1)) | ((apart_y == 1) & (apart_x < 1))
-        corner = (apart_x == 1) & (apart_y == 1)
+        edge = (apart.max(axis=0) == 1) & (apart.min(axis=0) < 1)
+        corner = (apart == 1).all(axis=0)
         along_edge = set(rectangles.node[edge.any(axis=0)].tolist()) - {node}
         at_corner = set(rectangles.node[corner.any(axis=0)].tolist()) - along_edge - {node}
         chosen = {"edge": along_edge, "corner": at_corner, "moore": along_edge | at_corner}[kind]
