@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
-from node.client.connection import ConnectionPool, Response
+from node.client.connection import ConnectionPool, Response, Sink
 from node.client.problems import problem_to_error
 from node.client.routing import Box, RingView
 from node.errors import PeerRefused, PeerUnreachable
@@ -15,6 +15,18 @@ from node.errors import PeerRefused, PeerUnreachable
 TIMEOUT_S = 30.0
 DOWN_S = 5.0
 """A node that did not answer is asked last for so long."""
+
+
+class _CountedSink:
+    """A sink that knows whether anything has gone into it: then no other node can take over."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.bytes_written = 0
+
+    def write(self, data: bytes, /) -> None:
+        self._sink.write(data)
+        self.bytes_written += len(data)
 
 
 class Channel:
@@ -57,7 +69,7 @@ class Channel:
         headers: str = "",
         body: bytes | memoryview = b"",
         timeout_s: float | None = None,
-        sink: BinaryIO | None = None,
+        sink: Sink | None = None,
         expected: tuple[int, ...] = (),
     ) -> Response:
         """Send one request to `url`; or first to `prefer` or an owner of `box`, then to others.
@@ -71,17 +83,18 @@ class Channel:
             NodeError: for every other answer with status >= 400, and when no node answers.
         """
         deadline_s = time.monotonic() + (timeout_s or self.timeout_s)
+        counted = None if sink is None else _CountedSink(sink)
         cause: PeerUnreachable | None = None
         for candidate in (url,) if url else self._candidates(prefer, box):
             try:
                 response = self._pool.request(
-                    method, candidate, target, headers=headers, body=body, sink=sink,
+                    method, candidate, target, headers=headers, body=body, sink=counted,
                     timeout_s=max(deadline_s - time.monotonic(), 0.001),
                 )  # fmt: skip
             except PeerUnreachable as error:
                 self._down_until_s[candidate] = time.monotonic() + DOWN_S
                 cause = error
-                if sink is not None and sink.tell():
+                if counted is not None and counted.bytes_written:
                     raise
                 continue
             self._note_digest(response)

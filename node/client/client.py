@@ -3,12 +3,12 @@
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from node.client.channel import TIMEOUT_S, Channel
-from node.client.connection import Response
+from node.client.connection import Response, Sink
 from node.client.parameters import BoundingBox, Time, box_to_e7, collection_path, query_string
-from node.client.result import AnswerCoverage, Result, coverage_of
+from node.client.result import AnswerCoverage, Result, coverage_of, joined
 from node.client.routing import Box
 from node.client.writing import Written, write_records
 from node.errors import BadRequest, DeadlineExceeded
@@ -42,6 +42,7 @@ class Client:
             tls_ca: file with the certificates (PEM) to trust instead of the system's.
             direct: send everything to `url` and nowhere else (a tunnel, a test of one node).
         """
+        self._credentials = {"token": token, "tls_ca": tls_ca}
         self._channel = Channel(url, token=token, timeout_s=timeout_s, tls_ca=tls_ca, direct=direct)
 
     @property
@@ -147,12 +148,20 @@ class Client:
         """The state of the cluster as the node behind `url` sees it."""
         return self._channel.json("/cluster/status", url=self.url)
 
+    def date(self) -> str | None:
+        """The clock of the node behind `url`, as HTTP writes it."""
+        return self._channel.request("GET", "/health", url=self.url).headers.get("date")
+
+    def beside(self, url: str) -> "Client":
+        """A client with the same token and settings that asks only the node at another URL."""
+        return Client(url, timeout_s=self._channel.timeout_s, direct=True, **self._credentials)
+
     def ring(self) -> dict[str, Any]:
         """Who owns what."""
         return self._channel.json("/cluster/ring", url=self.url)
 
     def download(
-        self, collection: str, sink: BinaryIO, *, format: str, **selection: Any
+        self, collection: str, sink: Sink, *, format: str, **selection: Any
     ) -> AnswerCoverage:
         """Write an answer in `csv`, `ndjson`, `geojson`, `parquet` or `arrow` to a binary file."""
         target, box, timeout_s = self._target(collection, "items", selection, {}, format=format)
@@ -219,10 +228,10 @@ class Client:
         self, target: str, box: Box | None, limit: int | None, timeout_s: float | None
     ) -> Result:
         deadline_s = time.monotonic() + (timeout_s or self._channel.timeout_s)
-        pages = []
+        pages: list[Result] = []
         following: str | None = target
         while following is not None and (
-            limit is None or not pages or sum(map(len, pages)) < limit
+            limit is None or not pages or sum(len(page) for page in pages) < limit
         ):
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from node.errors import BadRequest, DeadlineExceeded, PeerUnreachable
@@ -32,6 +32,12 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes | bytearray
+
+
+class Sink(Protocol):
+    """Where a body goes part by part: any binary file."""
+
+    def write(self, data: bytes, /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class Connection:
         self._socket.close()
 
     def exchange(
-        self, request: bytes, body: bytes | memoryview, *, deadline_s: float, sink: BinaryIO | None
+        self, request: bytes, body: bytes | memoryview, *, deadline_s: float, sink: Sink | None
     ) -> tuple[Response, bool]:
         """Send a request and read the answer; a successful body goes to `sink` where given.
 
@@ -109,7 +115,7 @@ class Connection:
         if "chunked" in headers.get("transfer-encoding", ""):
             answer = self._read_chunks(out)
         else:
-            answer = self._read_counted(int(headers.get("content-length", "0")), out)
+            answer = self._read_counted(self._size(headers.get("content-length", "0")), out)
         keep = headers.get("connection", "").lower() != "close"
         return Response(status, headers, answer), keep
 
@@ -117,20 +123,20 @@ class Connection:
         buffer = self._buffer
         while (end := buffer.find(b"\r\n\r\n")) < 0:
             if len(buffer) > HEAD_BYTES_MAX:
-                raise PeerUnreachable(f"{self._name()} sent no HTTP answer; is it a zring node?")
+                raise self._no_http()
             buffer += self._receive(first=not buffer)
         lines = buffer[:end].decode("latin-1").split("\r\n")
         self._buffer = buffer[end + 4 :]
         words = lines[0].split(" ", 2)
         if not words[0].startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
-            raise PeerUnreachable(f"{self._name()} sent no HTTP answer; is it a zring node?")
+            raise self._no_http()
         headers = {}
         for line in lines[1:]:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         return int(words[1]), headers
 
-    def _read_counted(self, count: int, sink: BinaryIO | None) -> bytes | bytearray:
+    def _read_counted(self, count: int, sink: Sink | None) -> bytes | bytearray:
         if sink is not None:
             self._copy(count, sink)
             return b""
@@ -146,9 +152,9 @@ class Connection:
             filled += self._receive_into(view[filled:])
         return body
 
-    def _read_chunks(self, sink: BinaryIO | None) -> bytes | bytearray:
+    def _read_chunks(self, sink: Sink | None) -> bytes | bytearray:
         body = bytearray()
-        while size := int(self._read_line().partition(b";")[0], 16):
+        while size := self._size(self._read_line().partition(b";")[0].decode("latin-1"), base=16):
             if sink is not None:
                 self._copy(size, sink)
             else:
@@ -158,7 +164,7 @@ class Connection:
             continue
         return body
 
-    def _copy(self, count: int, sink: BinaryIO) -> None:
+    def _copy(self, count: int, sink: Sink) -> None:
         while count:
             if not self._buffer:
                 self._buffer = self._receive()
@@ -169,6 +175,8 @@ class Connection:
 
     def _read_line(self) -> bytes:
         while (end := self._buffer.find(b"\r\n")) < 0:
+            if len(self._buffer) > HEAD_BYTES_MAX:
+                raise self._no_http()
             self._buffer += self._receive()
         line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
         return line
@@ -196,6 +204,15 @@ class Connection:
         if not count:
             raise self._broken(False, "connection closed")
         return count
+
+    def _size(self, text: str, *, base: int = 10) -> int:
+        try:
+            return int(text, base)
+        except ValueError:
+            raise self._no_http() from None
+
+    def _no_http(self) -> PeerUnreachable:
+        return PeerUnreachable(f"{self._name()} sent no HTTP answer; is it a zring node?")
 
     def _broken(self, first: bool, cause: str) -> PeerUnreachable:
         kind = Broken if first else PeerUnreachable
@@ -234,7 +251,7 @@ class ConnectionPool:
         timeout_s: float,
         headers: str = "",
         body: bytes | memoryview = b"",
-        sink: BinaryIO | None = None,
+        sink: Sink | None = None,
     ) -> Response:
         """Send one request to the node at `url`.
 

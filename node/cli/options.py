@@ -1,0 +1,85 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from node.client import Client
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEFAULT_URL = "http://127.0.0.1:7070"
+
+
+def connection_options(command: Command) -> Command:
+    """`--url`, `--token`, `--timeout`: which cluster a command talks to."""
+    for option in (
+        click.option(
+            "--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=30.0,
+            show_default=True, help="Seconds to wait for an answer.",
+        ),
+        click.option("--tls-ca", envvar="ZRING_TLS_CA", help="File of certificates to trust."),
+        click.option("--token", envvar="ZRING_TOKEN", help="Token, where one is asked for."),
+        click.option(
+            "--url", envvar="ZRING_URL", default=DEFAULT_URL, show_default=True,
+            help="Address of any node.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def selection_options(command: Command) -> Command:
+    """`--bbox`, `--datetime`, `--from`, `--to`, `--sensor`, `--filter`, `--columns`."""
+    for option in (
+        click.option("--columns", help="Value names to return: temp,rain_1h."),
+        click.option("--filter", "filter_text", help="CQL2 text over values: \"temp > 30\"."),
+        click.option("--sensor", "sensors", multiple=True, help="Sensor name; may be repeated."),
+        click.option("--to", help="Times before this one (RFC 3339 with zone)."),
+        click.option("--from", "from_", help="Times from this one on (RFC 3339 with zone)."),
+        click.option("--datetime", "datetime_text", help="Instant or interval a/b, ends included."),
+        click.option("--bbox", callback=_read_bbox, help="west,south,east,north in degrees."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def selection(
+    *,
+    bbox: tuple[float, ...] | None,
+    datetime_text: str | None,
+    from_: str | None,
+    to: str | None,
+    sensors: tuple[str, ...],
+    filter_text: str | None,
+    columns: str | None,
+) -> dict[str, Any]:
+    """The selection options as arguments of the client."""
+    return {
+        "bbox": bbox,
+        "datetime": datetime_text,
+        "from_": from_,
+        "to": to,
+        "sensors": sensors or None,
+        "filter": filter_text,
+        "columns": columns.split(",") if columns else None,
+    }
+
+
+def connect(*, url: str, token: str | None, tls_ca: str | None, timeout_s: float) -> Client:
+    """A client as the connection options say."""
+    return Client(url, token=token, tls_ca=tls_ca, timeout_s=timeout_s)
+
+
+def _read_bbox(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        edges = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        edges = ()
+    if len(edges) not in (4, 6):
+        raise click.BadParameter(f"{text!r} is no box; write west,south,east,north in degrees")
+    return edges

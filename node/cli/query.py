@@ -1,0 +1,120 @@
+"""`zring query`: records of an area and a time, to the terminal or a file."""
+
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from node.cli.exit_codes import PARTIAL
+from node.cli.options import connect, connection_options, selection, selection_options
+from node.cli.tables import print_rows
+from node.client import AnswerCoverage, Client
+
+FORMATS = ("table", "csv", "geojson", "ndjson", "arrow", "parquet")
+BINARY = ("arrow", "parquet")
+TABLE_ROWS = 50
+"""Rows of a table in the terminal where no limit is given; other formats give all."""
+
+
+class CountingFile:
+    """A binary file that moves a progress bar as it is written."""
+
+    def __init__(self, file: BinaryIO, progress: Progress) -> None:
+        self._file = file
+        self._progress = progress
+        self._task = progress.add_task("receiving", total=None)
+
+    def write(self, data: bytes, /) -> None:
+        self._file.write(data)
+        self._progress.advance(self._task, len(data))
+
+
+@click.command()
+@click.argument("collection")
+@selection_options
+@click.option("--limit", type=click.IntRange(min=1), help="Rows at most.")
+@click.option(
+    "--require", type=click.Choice(["complete", "local", "settling"]),
+    help="Fail rather than answer with less.",
+)  # fmt: skip
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file."
+)
+@connection_options
+@click.pass_context
+def query(
+    context: click.Context,
+    /,
+    *,
+    collection: str,
+    limit: int | None,
+    require: str | None,
+    kind: str,
+    output: Path | None,
+    url: str,
+    token: str | None,
+    tls_ca: str | None,
+    timeout_s: float,
+    **selected: Any,
+) -> None:
+    """Print the records of COLLECTION in an area and a time.
+
+    Exits with 4 when the answer is not the whole truth (areas without a node that has them).
+
+    \b
+    Examples:
+      zring query amedas --bbox 135.1,34.1,135.3,34.3 --limit 10
+      zring query amedas --sensor 65042 --from 2023-07-01T00:00:00Z --to 2023-08-01T00:00:00Z
+      zring query amedas --filter "temp > 35" --columns temp --format csv
+      zring query amedas --datetime 2023-07-13T00:00:00Z/.. --format parquet -o july.parquet
+    """
+    arguments = {**selection(**selected), "require": require}
+    with connect(url=url, token=token, tls_ca=tls_ca, timeout_s=timeout_s) as client:
+        if kind == "table":
+            result = client.query(collection, limit=limit or TABLE_ROWS, **arguments)
+            print_rows(result.table, more=limit is None and len(result) == TABLE_ROWS)
+            coverage = result.coverage
+        else:
+            arguments["limit"] = limit
+            coverage = _save(client, collection, kind, output, arguments)
+    report_coverage(context, coverage)
+
+
+def report_coverage(context: click.Context, coverage: AnswerCoverage) -> None:
+    """Say on standard error what an answer may lack, and leave with 4."""
+    if coverage.state in ("complete", "local"):
+        return
+    click.echo(f"zring: the answer is {coverage.state}; see zring status", err=True)
+    context.exit(PARTIAL)
+
+
+def _save(
+    client: Client, collection: str, kind: str, output: Path | None, arguments: dict[str, Any]
+) -> AnswerCoverage:
+    if output is None:
+        if kind in BINARY and sys.stdout.isatty():
+            raise click.UsageError(f"--format {kind} is not for a terminal; give -o FILE")
+        out = sys.stdout.buffer
+        return client.download(collection, out, format=kind, **arguments)
+    part = output.with_name(output.name + ".part")
+    try:
+        with part.open("wb") as file, _progress() as progress:
+            sink = CountingFile(file, progress)
+            coverage = client.download(collection, sink, format=kind, **arguments)
+        part.replace(output)
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return coverage
+
+
+def _progress() -> Progress:
+    # Only drawn on a terminal; standard output stays for the data.
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

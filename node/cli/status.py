@@ -1,0 +1,94 @@
+"""`zring status`: how the cluster is."""
+
+import time
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from node.cli.exit_codes import PARTIAL
+from node.cli.options import connect, connection_options
+from node.client import Client
+
+REFRESH_S = 2.0
+STATE_STYLES = {"alive": "green", "away": "red", "unknown": "yellow"}
+
+
+@click.command()
+@connection_options
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--watch", is_flag=True, help="Refresh every 2 seconds until Ctrl-C.")
+@click.pass_context
+def status(context: click.Context, /, as_json: bool, watch: bool, **connection: Any) -> None:
+    """Show nodes, collections and how complete answers are now.
+
+    Exits with 4 while a member is away, so that scripts can wait for a whole cluster.
+
+    \b
+    Examples:
+      zring status
+      zring status --watch
+      zring status --json --url http://127.0.0.1:7071 | jq .nodes
+    """
+    with connect(**connection) as client:
+        if watch and not as_json:
+            _watch(client)
+            return
+        document = client.status()
+    if as_json:
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    else:
+        Console().print(status_view(document))
+    if any(node["state"] != "alive" for node in document["nodes"]):
+        context.exit(PARTIAL)
+
+
+def _watch(client: Client) -> None:
+    with Live(status_view(client.status()), auto_refresh=False) as live:
+        while True:
+            time.sleep(REFRESH_S)
+            live.update(status_view(client.status()), refresh=True)
+
+
+def status_view(document: dict[str, Any]) -> Group:
+    """The status as it stands in a terminal."""
+    head = Text(f"{document['node']}  {document['state']}  ring {document['ring_digest']}")
+    coverage = document.get("coverage") or {}
+    if coverage.get("state"):
+        head.append(f"  answers are {coverage['state']}")
+    return Group(head, "", _nodes(document), "", _collections(document))
+
+
+def _nodes(document: dict[str, Any]) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column("node")
+    table.add_column("state")
+    table.add_column("since")
+    table.add_column("records", justify="right")
+    table.add_column("url")
+    for node in document["nodes"]:
+        state = Text(node["state"], style=STATE_STYLES.get(node["state"], ""))
+        records = node.get("records")
+        table.add_row(
+            node["id"],
+            state,
+            str(node.get("since") or ""),
+            "" if records is None else f"{records:,}",
+            node.get("url") or "",
+        )
+    return table
+
+
+def _collections(document: dict[str, Any]) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column("collection")
+    table.add_column("records", justify="right")
+    table.add_column("values")
+    for name, about in sorted(document["collections"].items()):
+        values = about.get("value_types") or about.get("values") or {}
+        table.add_row(name, f"{about.get('records', 0):,}", ", ".join(values))
+    return table
