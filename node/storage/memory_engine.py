@@ -1,0 +1,204 @@
+"""The obviously right engine: all rows in lists, sorted when somebody looks.
+
+It is the twin against which the real engine is tested and the store of simulated nodes. What
+survives a crash lives on a `MemoryDisk`; an engine opened on it later sees everything that was
+synced before. There is no thread, no clock and no randomness.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from node.errors import StoreFull, Unavailable
+from node.records import Key, Rows, concat_rows, empty_rows, newest_rows, sort_rows
+from node.storage.collection import widened, with_records
+from node.storage.engine import CollectionStatistics, EngineStatistics, Scan, Step
+from node.storage.selection import matching, select_columns, sensor_hashes
+from zring.domain import Domain
+
+Batches = Sequence[tuple[str, Rows]]
+STEP_ROWS_MAX = 50_000
+"""Rows of one step; small values in tests make many steps."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One write: what it brings, and whether a sync has covered it."""
+
+    batches: Batches
+    meta: Mapping[str, bytes]
+
+
+@dataclass(slots=True)
+class MemoryDisk:
+    """A simulated disk: what was appended becomes durable with the next finished sync.
+
+    Attributes:
+        store_id: as the real store's; give another one to simulate a wiped disk.
+        wait: awaited by every sync; the simulator's delay. None yields to the loop once.
+        bytes_max: writes beyond this are refused; None has no limit.
+        durable: entries that survive a crash. pending: those that do not.
+        generation: rises with every crash, so that engines of a former life write nothing.
+    """
+
+    store_id: str = "memory"
+    wait: Callable[[], Awaitable[None]] | None = None
+    bytes_max: int | None = None
+    durable: list[_Entry] = field(default_factory=list)
+    pending: list[_Entry] = field(default_factory=list)
+    bytes_used: int = 0
+    generation: int = 0
+
+    def append(self, entry: _Entry) -> None:
+        """Hand an entry to the disk; it is not durable yet."""
+        self.pending.append(entry)
+        self.bytes_used += _entry_bytes(entry)
+
+    async def sync(self) -> None:
+        """Make everything durable that was appended before the call.
+
+        Raises:
+            Unavailable: the disk crashed meanwhile; what was pending is gone.
+        """
+        generation, covered = self.generation, list(self.pending)
+        await (asyncio.sleep(0) if self.wait is None else self.wait())
+        if generation != self.generation:
+            raise Unavailable("the disk crashed before the sync was finished; write again")
+        # Another sync may have covered some of them; order of appending is order of durability.
+        for entry in covered:
+            if self.pending and self.pending[0] is entry:
+                self.durable.append(self.pending.pop(0))
+
+    def crash(self) -> None:
+        """Lose what no sync has covered, and cut off the engines that are open."""
+        self.generation += 1
+        self.bytes_used -= sum(_entry_bytes(entry) for entry in self.pending)
+        self.pending.clear()
+
+
+def _entry_bytes(entry: _Entry) -> int:
+    return sum(rows.nbytes() for _, rows in entry.batches)
+
+
+class MemoryEngine:
+    """`Engine` over lists; see `node.storage.engine` for the contract.
+
+    Args:
+        disk: the durable part; a new one when not given.
+        step_rows_max: rows that one step of a scan returns at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        domain: Domain,
+        disk: MemoryDisk | None = None,
+        step_rows_max: int = STEP_ROWS_MAX,
+    ) -> None:
+        self.domain = domain
+        self.disk = MemoryDisk() if disk is None else disk
+        self._generation = self.disk.generation
+        self._step_rows_max = step_rows_max
+        self._seen = 0
+        self._rows: dict[str, Rows] = {}
+        self._unsorted: dict[str, list[Rows]] = {}
+        self._statistics: dict[str, CollectionStatistics] = {}
+        self._meta: dict[str, bytes] = {}
+        self._counters = dict.fromkeys(("commits", "merges", "rows_written"), 0)
+
+    @property
+    def store_id(self) -> str:
+        """Made once; see `Engine`."""
+        return self.disk.store_id
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last durable log entry."""
+        return len(self.disk.durable)
+
+    async def write(self, batches: Batches, *, meta: Mapping[str, bytes] | None = None) -> int:
+        """Store in one transaction; see `Engine`."""
+        self._check_alive()
+        entry = _Entry(tuple((name, rows) for name, rows in batches if len(rows)), dict(meta or {}))
+        if self._is_full(_entry_bytes(entry)):
+            raise StoreFull(
+                f"the store holds {self.disk.bytes_used} of {self.disk.bytes_max} bytes; "
+                "free space, then write again"
+            )
+        self.disk.append(entry)
+        await self.disk.sync()
+        self._counters["commits"] += 1
+        return self.sequence
+
+    def scan(self, scan: Scan, *, after: Key | None = None, rows_max: int | None = None) -> Step:
+        """One step; see `Engine`."""
+        self._check_alive()
+        rows = self._collection_rows(scan.collection)
+        found = np.flatnonzero(matching(scan, rows, sensor_hashes(scan), after))
+        count = min(self._step_rows_max, max(rows_max or self._step_rows_max, 1))
+        part = found[:count]
+        resume = rows.key(int(part[-1])) if len(found) > count else None
+        wanted = rows.take(part[~rows.deleted[part]])
+        return Step(select_columns(wanted, scan.columns), resume, rows_read=len(rows))
+
+    def read_meta(self, name: str) -> bytes | None:
+        """A setting as last written durably."""
+        self._catch_up()
+        return self._meta.get(name)
+
+    def statistics(self) -> EngineStatistics:
+        """See `Engine`; records are exact here."""
+        self._catch_up()
+        collections = {
+            name: with_records(self._statistics[name], len(self._collection_rows(name)))
+            for name in sorted(self._statistics)
+        }
+        return EngineStatistics(
+            store_id=self.store_id,
+            sequence=self.sequence,
+            collections=collections,
+            records=sum(known.records for known in collections.values()),
+            log_records=0,
+            blocks=0,
+            bytes_live=self.disk.bytes_used,
+            bytes_map_max=self.disk.bytes_max or 0,
+            full=self._is_full(0),
+            counters=dict(self._counters),
+        )
+
+    async def merge(self) -> None:
+        """Nothing is ever unmerged here."""
+        self._counters["merges"] += 1
+
+    async def close(self) -> None:
+        """Let go of the disk."""
+        self._generation = -1
+
+    def _check_alive(self) -> None:
+        if self._generation != self.disk.generation:
+            raise Unavailable("this engine is closed or its disk has crashed; open another one")
+
+    def _is_full(self, more_bytes: int) -> bool:
+        limit = self.disk.bytes_max
+        return limit is not None and self.disk.bytes_used + more_bytes > limit
+
+    def _catch_up(self) -> None:
+        """Take over what has become durable, also through engines of a former life."""
+        for entry in self.disk.durable[self._seen :]:
+            self._meta.update(entry.meta)
+            for name, rows in entry.batches:
+                self._unsorted.setdefault(name, []).append(rows)
+                self._statistics[name] = widened(self._statistics.get(name), rows)
+                self._counters["rows_written"] += len(rows)
+        self._seen = len(self.disk.durable)
+
+    def _collection_rows(self, collection: str) -> Rows:
+        """The newest version of everything, in key order, deletions included."""
+        self._catch_up()
+        rows = self._rows.get(collection, empty_rows())
+        if collection in self._unsorted:
+            parts = [rows, *self._unsorted.pop(collection)]
+            rows = self._rows[collection] = newest_rows(sort_rows(concat_rows(parts)))
+        return rows
