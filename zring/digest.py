@@ -4,16 +4,21 @@ Everything is Murmur3 (x64, 128 bit, seed 0), of which the first 64 bits are kep
 single names and documents, and `hash_words` for millions of fixed-width rows at once, which
 computes exactly what `mmh3.hash64` gives for the same bytes.
 
+Digests of sets (buckets of records, cells of buckets) are the sum of their members' digests
+modulo 2**64 and their number: independent of order, and cheap to change by one member.
+
 Source: A. Appleby, MurmurHash3 (2011), public domain.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import mmh3
 import numpy as np
 import numpy.typing as npt
 
 UInt64s = npt.NDArray[np.uint64]
+Int64s = npt.NDArray[np.int64]
 
 _C1 = np.uint64(0x87C37B91114253D5)
 _C2 = np.uint64(0x4CF5AD432745937F)
@@ -67,3 +72,43 @@ def hash_words(words: Sequence[UInt64s]) -> UInt64s:
         h1 = h1 + h2
         h2 = h2 + h1
         return _final_mix(h1) + _final_mix(h2)
+
+
+@dataclass(frozen=True, slots=True)
+class SetDigest:
+    """The digest of a set: sum of the members' digests modulo 2**64, and how many there are."""
+
+    total: int = 0
+    count: int = 0
+
+    def __add__(self, other: "SetDigest") -> "SetDigest":
+        """The digest of two disjoint sets together."""
+        return SetDigest((self.total + other.total) % (1 << 64), self.count + other.count)
+
+    def __sub__(self, other: "SetDigest") -> "SetDigest":
+        """The digest of what is left when a subset is taken away."""
+        assert other.count <= self.count, (self, other)
+        return SetDigest((self.total - other.total) % (1 << 64), self.count - other.count)
+
+
+def set_digest(digests: UInt64s) -> SetDigest:
+    """The digest of a set of records, from their digests uint64[n] in any order."""
+    return SetDigest(int(digests.sum(dtype=np.uint64)), len(digests))
+
+
+def digests_by_group(groups: Int64s, digests: UInt64s) -> tuple[Int64s, UInt64s, Int64s]:
+    """Set digests of many groups at once.
+
+    Args:
+        groups: int64[n], the group of each record (a bucket, a grain), in any order.
+        digests: uint64[n].
+    Returns:
+        The different groups int64[k], rising; their totals uint64[k] and counts int64[k].
+    """
+    order = np.argsort(groups, kind="stable")
+    groups = groups[order]
+    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])[: len(groups)])
+    if not len(starts):
+        return groups, np.empty(0, np.uint64), np.empty(0, np.int64)
+    totals = np.add.reduceat(digests[order], starts)
+    return groups[starts], totals, np.diff(np.append(starts, len(groups)))
