@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Make sure that system programs are here: system_packages.sh NAME…
+#
+# Names: venv (Python's own module), gdal (ogrinfo), browser (chromium). Root installs what is
+# missing; anybody else is told the one command that does.
+set -euo pipefail
+
+declare -A package=([venv]=python3-venv [gdal]=gdal-bin [browser]=chromium)
+
+is_present() {
+    case $1 in
+    venv) python3 -c 'import ensurepip' 2>/dev/null ;;
+    gdal) command -v ogrinfo >/dev/null ;;
+    browser) command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+        command -v google-chrome >/dev/null ;;
+    *)
+        echo "zring: no system package is known by the name $1" >&2
+        exit 2
+        ;;
+    esac
+}
+
+missing=()
+for name in "$@"; do
+    is_present "$name" || missing+=("${package[$name]}")
+done
+if [[ ${#missing[@]} -eq 0 ]]; then
+    exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "zring: missing on this system: ${missing[*]} (names of Debian packages); install them and try again" >&2
+    exit 1
+fi
+install="apt-get install --yes --no-install-recommends ${missing[*]}"
+if [[ $(id -u) -ne 0 ]]; then
+    echo "zring: missing system packages; this command installs them, then try again:" >&2
+    echo "    sudo $install" >&2
+    exit 1
+fi
+echo "zring: installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet=2
+$install --quiet=2 >/dev/null

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The test command: every phase runs, the closing table says how each ended, and the exit code is
+# that of the first one that failed.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+
+first_failure=0
+summary=()
+
+phase() {
+    local name=$1 start=$SECONDS code=0
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" || code=$?
+    summary+=("$(printf '%-40s %4d s  %s' "$name" $((SECONDS - start)) "$([[ $code -eq 0 ]] && echo passed || echo "FAILED ($code)")")")
+    if [[ $code -ne 0 && $first_failure -eq 0 ]]; then
+        first_failure=$code
+    fi
+    return "$code"
+}
+
+report() {
+    printf '\n== summary\n'
+    printf '%s\n' "${summary[@]}"
+    exit "$first_failure"
+}
+
+# Python with current numpy: what people install. The pinned numpy of the main environment is the
+# last one that Chainer accepts.
+core_tests() {
+    local version=$1 folder=.venv-$1
+    deploy/local/environment.sh "$folder" "$version" requirements/core.txt requirements/core-test.txt &&
+        "$folder/bin/python" -m pytest --numprocesses 2 --quiet tests/unit tests/property
+}
+
+phase "system packages" deploy/local/system_packages.sh gdal browser || report
+phase "environment" deploy/local/environment.sh .venv 3.11 requirements/dev.txt || report
+phase "style, types, layers" deploy/local/lint.sh
+for version in 3.12 3.13; do
+    phase "core on Python $version, current numpy" core_tests "$version"
+done
+# Real processes are timed and killed: they get the machine for themselves, after all others.
+phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests \
+    --ignore tests/cluster --ignore tests/recovery
+alone=()
+for folder in tests/cluster tests/recovery; do
+    [[ -d $folder ]] && alone+=("$folder")
+done
+if [[ ${#alone[@]} -gt 0 ]]; then
+    phase "tests with real processes" .venv/bin/pytest --durations 10 "${alone[@]}"
+fi
+report
