@@ -59,7 +59,7 @@ def decode_bosai_map(stream: BinaryIO, context: Context) -> Iterator[Part]:
         observations, keep_incomplete=context.keep_incomplete, skip=frozenset()
     )
     originals = [{station: entry} for station, entry in zip(stations, observations, strict=True)]
-    part = place_part(
+    yield place_part(
         context,
         stations,
         np.full(len(stations), time, np.int64),
@@ -67,5 +67,5 @@ def decode_bosai_map(stream: BinaryIO, context: Context) -> Iterator[Part]:
         originals,
         np.array(rows, np.int64),
         left_out,
+        refused_before=refused,
     )
-    yield Part(part.columns, part.rows, part.original, (*refused, *part.refused), part.left_out)

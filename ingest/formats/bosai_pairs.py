@@ -99,6 +99,9 @@ def place_part(
     originals: Sequence[Any],
     rows: Int64s,
     left_out: Counter[str],
+    *,
+    refused_before: Sequence[Refused] = (),
+    topic: str = "",
 ) -> Part:
     """Join observations with their stations; unknown stations are refused, empty ones counted."""
     sensor = pa.array(stations, pa.string())
@@ -133,6 +136,7 @@ def place_part(
         columns={**fixed, **values},
         rows=rows[at],
         original=lambda index: originals[int(at[index])],
-        refused=refused,
+        refused=(*refused_before, *refused),
         left_out=+left_out,
+        topic=topic,
     )

@@ -58,10 +58,17 @@ def decode_bosai_point(stream: BinaryIO, context: Context) -> Iterator[Part]:
         if element in columns and column.null_count < len(column):
             measured = columns[element].is_valid()
             columns[name] = pc.if_else(measured, column, None)
-    part = place_part(
-        context, stations, time, columns, originals, np.array(rows, np.int64), left_out
+    yield place_part(
+        context,
+        stations,
+        time,
+        columns,
+        originals,
+        np.array(rows, np.int64),
+        left_out,
+        refused_before=refused,
+        topic="point",
     )
-    yield Part(part.columns, part.rows, part.original, (*refused, *part.refused), part.left_out)
 
 
 def station_of_path(path: str) -> str | None:

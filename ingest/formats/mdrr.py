@@ -94,7 +94,7 @@ def decode_mdrr(stream: BinaryIO, context: Context) -> Iterator[Part]:
     good = np.flatnonzero(~bad)
     taken = pa.array(good)
     stations = cells[header.index(STATION)]
-    part = place_part(
+    yield place_part(
         context,
         [stations[at].zfill(5) for at in good.tolist()],
         time[good],
@@ -102,8 +102,9 @@ def decode_mdrr(stream: BinaryIO, context: Context) -> Iterator[Part]:
         [",".join(body[at]) for at in good.tolist()],
         np.array(lines, np.int64)[good],
         left_out,
+        refused_before=refused,
+        topic=columns[0].key,
     )
-    yield Part(part.columns, part.rows, part.original, (*refused, *part.refused), part.left_out)
 
 
 def _body(

@@ -8,6 +8,7 @@ first moment in Japan, and a period's last day is the value `periodEnd`.
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
@@ -54,7 +55,8 @@ def decode_obsdl(stream: BinaryIO, context: Context) -> Iterator[Part]:
         if header.period and body:
             columns[PERIOD_END] = _dates(cells[1])
         part = _station_part(context, sensor, time, ~bad, columns, body, numbers, left_out)
-        yield Part(part.columns, part.rows, part.original, (*refused, *part.refused), part.left_out)
+        topic = "period" if header.period else "hourly" if hourly else "daily"
+        yield replace(part, refused=tuple(refused), topic=topic)
         refused = []  # a line is refused once, whatever the number of its stations
 
 

@@ -43,7 +43,10 @@ class Part:
         rows: int64[n], where each record stood in the file (as `Refused.row`).
         original: record index → what stood in the file.
         refused: rows of the same stretch that became no record.
-        left_out: single values that were dropped by rule, by reason (missing, fake-zero …).
+        left_out: single values that were dropped by rule, by reason (missing, unknown-flag …).
+        topic: what the records are about where one station and time may have several records
+            (an hour and a day, one element and another): they go to `<collection>.<topic>`,
+            because records of one sensor, time and place replace each other.
     """
 
     columns: Mapping[str, pa.Array]
@@ -51,6 +54,7 @@ class Part:
     original: Callable[[int], Any]
     refused: tuple[Refused, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

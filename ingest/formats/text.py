@@ -51,11 +51,15 @@ def decode_text(data: bytes) -> str:
 class Utf8Stream(io.RawIOBase):
     """A stream of any of the encodings, read as UTF-8; a wrong byte becomes U+FFFD.
 
+    Attributes:
+        replaced: such a byte has been met.
+
     Cost: plain UTF-8 is checked (1 GB/s) and passed through.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self.replaced = False
         head = stream.read(SNIFF_BYTES)
         try:
             encoding = sniff_encoding(head)
@@ -81,4 +85,6 @@ class Utf8Stream(io.RawIOBase):
         return count
 
     def _convert(self, piece: bytes, *, final: bool) -> bytes:
-        return self._decoder.decode(piece, final=final).encode("utf-8", "replace")
+        text = self._decoder.decode(piece, final=final)
+        self.replaced = self.replaced or REPLACED in text
+        return text.encode("utf-8", "replace")
