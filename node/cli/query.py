@@ -8,13 +8,18 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from node.cli.encoding import encode_rows
 from node.cli.exit_codes import PARTIAL
 from node.cli.options import connect, connection_options, selection, selection_options
 from node.cli.tables import print_rows
 from node.client import AnswerCoverage, Client
+from node.client.connection import Sink
+from node.query import ROWS_PER_PAGE_MAX
 
 FORMATS = ("table", "csv", "geojson", "ndjson", "arrow", "parquet")
 BINARY = ("arrow", "parquet")
+STREAMED = ("arrow", "csv", "ndjson")
+"""Formats that a node sends whole; the others have a head or an end, and come in pages."""
 TABLE_ROWS = 50
 """Rows of a table in the terminal where no limit is given; other formats give all."""
 
@@ -98,19 +103,29 @@ def _save(
     if output is None:
         if kind in BINARY and sys.stdout.isatty():
             raise click.UsageError(f"--format {kind} is not for a terminal; give -o FILE")
-        out = sys.stdout.buffer
-        return client.download(collection, out, format=kind, **arguments)
+        return _fetch(client, collection, kind, sys.stdout.buffer, arguments)
     part = output.with_name(output.name + ".part")
     try:
         with part.open("wb") as file, _progress() as progress:
-            sink = CountingFile(file, progress)
-            coverage = client.download(collection, sink, format=kind, **arguments)
+            coverage = _fetch(client, collection, kind, CountingFile(file, progress), arguments)
         part.replace(output)
     except OSError as error:
         raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)
     return coverage
+
+
+def _fetch(
+    client: Client, collection: str, kind: str, sink: Sink, arguments: dict[str, Any]
+) -> AnswerCoverage:
+    """Pass the node's bytes through where it streams the format, else encode here."""
+    limit = arguments["limit"]
+    if kind in STREAMED and (limit is None or limit <= ROWS_PER_PAGE_MAX):
+        return client.download(collection, sink, format=kind, **arguments)
+    result = client.query(collection, **arguments)
+    sink.write(encode_rows(result.table, kind))
+    return result.coverage
 
 
 def _progress() -> Progress:

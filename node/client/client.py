@@ -12,7 +12,7 @@ from node.client.result import AnswerCoverage, Result, coverage_of, joined
 from node.client.routing import Box
 from node.client.writing import Written, write_records
 from node.errors import BadRequest, DeadlineExceeded
-from node.query import CoverageState, WriteLevel
+from node.query import ROWS_PER_PAGE_MAX, CoverageState, WriteLevel
 
 _NEXT = re.compile(r'<([^>]+)>\s*;[^,]*rel="?next"?')
 
@@ -93,7 +93,7 @@ class Client:
         """
         question = query_string(
             bbox=bbox, datetime=datetime, from_=from_, to=to, sensors=sensors, filter=filter,
-            columns=columns, more={"limit": limit, "require": require},
+            columns=columns, more={"limit": _page_limit(limit), "require": require, "timeout_ms": _ms(timeout_s)},
         )  # fmt: skip
         target = f"{collection_path(collection)}/items?f=arrow&{question}"
         return self._rows(target, box_to_e7(bbox), limit, timeout_s)
@@ -129,11 +129,18 @@ class Client:
         collection: str,
         *,
         level: int | None = None,
+        cell: float | None = None,
         step: str | None = None,
         **selection: Any,
     ) -> Result:
-        """Count, mean, min, max, sum of each value, per cell of a level and per time step."""
-        return self._selected(collection, "aggregate", selection, {"level": level, "step": step})
+        """Count, mean, min, max, sum of each value, per cell and per time step.
+
+        Args:
+            level, cell: level of the cells, or their width in degrees; default: one group.
+            step: width of a time step as an ISO 8601 duration, such as PT1H.
+        """
+        more = {"level": level, "cell": cell, "step": step}
+        return self._selected(collection, "aggregate", selection, more)
 
     def explain(self, collection: str, **selection: Any) -> dict[str, Any]:
         """How a query is answered: spans, readers, rows, times."""
@@ -210,6 +217,9 @@ class Client:
     ) -> tuple[str, Box | None, float | None]:
         timeout_s = selection.pop("timeout_s", None)
         extra = {name: selection.pop(name, None) for name in ("limit", "require")}
+        if kind in ("items", "within"):
+            extra["limit"] = _page_limit(extra["limit"])
+        extra["timeout_ms"] = _ms(timeout_s)
         bbox = selection.get("bbox")
         try:
             question = query_string(**selection, more={**extra, **more, "f": format})
@@ -227,19 +237,34 @@ class Client:
     def _rows(
         self, target: str, box: Box | None, limit: int | None, timeout_s: float | None
     ) -> Result:
+        """All pages up to `limit` rows; one page is enough for most answers."""
+        if limit is None or limit <= ROWS_PER_PAGE_MAX:
+            response = self._channel.request("GET", target, box=box, timeout_s=timeout_s)
+            return Result(response.body, coverage_of(response.headers))
         deadline_s = time.monotonic() + (timeout_s or self._channel.timeout_s)
         pages: list[Result] = []
+        count = 0
         following: str | None = target
-        while following is not None and (
-            limit is None or not pages or sum(len(page) for page in pages) < limit
-        ):
+        while following is not None and count < limit:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:
                 raise DeadlineExceeded("the query did not end in time; give a longer timeout_s")
             response = self._channel.request("GET", following, box=box, timeout_s=remaining_s)
             pages.append(Result(response.body, coverage_of(response.headers)))
+            count += len(pages[-1])
             following = _next_target(response)
-        return joined(pages)
+        whole = joined(pages)
+        return Result(whole.table.slice(0, limit), whole.coverage)
+
+
+def _ms(timeout_s: float | None) -> int | None:
+    """The deadline that a caller named, for the node: it stops working on what is too late."""
+    return None if timeout_s is None else max(1, int(timeout_s * 1_000))
+
+
+def _page_limit(limit: int | None) -> int | str:
+    """What is asked of the node: one page, or everything in one stream."""
+    return "all" if limit is None else min(limit, ROWS_PER_PAGE_MAX)
 
 
 def _next_target(response: Response) -> str | None:

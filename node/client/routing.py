@@ -76,7 +76,7 @@ class RingView:
                 _starts_array=np.array(starts, np.int64),
                 _owners_array=np.array(owners, np.intp),
             )
-        except (KeyError, TypeError, ValueError, ZringError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, ZringError) as error:
             raise PeerRefused(f"/cluster/ring is no ring of a zring node: {error!r}") from None
 
     def box_owners(self, box: Box) -> tuple[int, ...]:

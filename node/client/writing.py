@@ -6,6 +6,7 @@ everything that may succeed later is tried again until the deadline.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class Written:
 
     Attributes:
         received, stored: counts of records.
-        rejected: the others, by index in the call; described up to the node's limit.
+        rejected: the others, by index in the call; each request describes its first 1,000.
+        rejected_count: all of the others; `rejected_by_reason`: short stable word → how many.
         copies_wanted, copies_durable: the smallest numbers over all batches.
         acknowledged: all that was stored is on as many nodes as `w` asked.
     """
@@ -53,6 +55,8 @@ class Written:
     received: int
     stored: int
     rejected: tuple[Rejection, ...]
+    rejected_count: int
+    rejected_by_reason: Mapping[str, int]
     copies_wanted: int
     copies_durable: int
     acknowledged: bool
@@ -79,7 +83,7 @@ def write_records(
     deadline_s = time.monotonic() + timeout_s
     source = _Source.of(records)
     if not source.count:
-        return Written(0, 0, (), 0, 0, True)
+        return _joined([])
     view = None if channel.direct else channel.ring_view()
     target = f"{collection_path(collection)}/items?w={w}" + ("&replace=true" if replace else "")
     batches = list(_batches(source, view))
@@ -217,6 +221,8 @@ def _reply_to_written(reply: Mapping[str, Any], status: int, batch: Batch) -> Wr
         received=int(reply["received"]),
         stored=int(reply["stored"]),
         rejected=_rejections(reply["rejected"], batch),
+        rejected_count=int(reply.get("rejected_count", len(reply["rejected"]))),
+        rejected_by_reason=reply.get("rejected_by_reason", {}),
         copies_wanted=int(reply["copies"]["wanted"]),
         copies_durable=int(reply["copies"]["durable"]),
         acknowledged=status == 200,
@@ -237,10 +243,15 @@ def _rejections(entries: Sequence[Mapping[str, Any]], batch: Batch) -> tuple[Rej
 def _joined(parts: Sequence[Written]) -> Written:
     rejected = [rejection for part in parts for rejection in part.rejected]
     stored = [part for part in parts if part.stored]
+    reasons: Counter[str] = Counter()
+    for part in parts:
+        reasons.update(part.rejected_by_reason)
     return Written(
         received=sum(part.received for part in parts),
         stored=sum(part.stored for part in parts),
         rejected=tuple(sorted(rejected, key=lambda rejection: rejection.index)),
+        rejected_count=sum(part.rejected_count for part in parts),
+        rejected_by_reason=dict(reasons),
         copies_wanted=min((part.copies_wanted for part in stored), default=0),
         copies_durable=min((part.copies_durable for part in stored), default=0),
         acknowledged=all(part.acknowledged for part in stored),

@@ -28,6 +28,8 @@ class ScriptedServer:
         self._thread.start()
 
     def close(self) -> None:
+        if self._listener.fileno() < 0:
+            return
         # Shutting down first wakes the thread that waits in accept.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
