@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 version=$1
 uv=$(deploy/local/uv.sh)
-if "$uv" python find --quiet --system --no-project --no-python-downloads "$version" 2>/dev/null; then
+if "$uv" python find --system --no-project --no-python-downloads "$version" 2>/dev/null; then
     exit 0
 fi
 for python in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
@@ -18,7 +18,7 @@ for python in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
     fi
 done
 if "$uv" python install --quiet --no-bin "$version" >&2; then
-    exec "$uv" python find --quiet --system --no-project "$version"
+    exec "$uv" python find --system --no-project "$version"
 fi
 echo "zring: Python $version is neither installed nor could it be downloaded; install it and try again" >&2
 exit 1

@@ -26,11 +26,12 @@ report() {
 }
 
 # Python with current numpy: what people install. The pinned numpy of the main environment is the
-# last one that Chainer accepts.
+# last one that Chainer accepts. Benchmarks are measured in the main environment only.
 core_tests() {
     local version=$1 folder=.venv-$1
     deploy/local/environment.sh "$folder" "$version" requirements/core.txt requirements/core-test.txt &&
-        "$folder/bin/python" -m pytest --numprocesses 2 --quiet tests/unit tests/property
+        "$folder/bin/python" -m pytest --numprocesses 2 --quiet tests/unit tests/property \
+            --ignore tests/unit/bench
 }
 
 phase "system packages" deploy/local/system_packages.sh gdal browser || report
