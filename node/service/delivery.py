@@ -1,0 +1,174 @@
+"""Copies on their way to other holders: one bounded queue and one courier task per peer.
+
+A copy is sent right away; what waits behind one that is under way is sent together. A copy
+that fails is not tried again here: it is owed, and goes out with the hand-back once the holder
+answers (`node.service.handback`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from node.clock import Clock
+from node.config import Limits
+from node.errors import NodeError, Overloaded
+from node.peer.rows import rows_to_bytes
+from node.protocol.hints import Place
+from node.records import Rows, concat_rows
+from node.service.counters import Counters
+from node.service.members import Members
+from node.service.peers import Peers
+from node.service.tasks import Tasks
+
+MESSAGE_BYTES_MAX = 16 << 20
+"""Rows of one message; a fraction of a second on any link, and well below a request's limit."""
+
+
+@dataclass(slots=True)
+class Parcel:
+    """Rows for one holder.
+
+    Attributes:
+        places: what `Hints` was told that these rows touch.
+        late: the batch was acknowledged before this copy was confirmed.
+        arrived: done once it is known whether the holder has the rows on its disk.
+    """
+
+    collection: str
+    rows: Rows
+    places: Sequence[Place]
+    size: int
+    arrived: asyncio.Future[bool]
+    late: bool = False
+
+
+@dataclass(slots=True)
+class _Courier:
+    queue: deque[Parcel] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Delivery:
+    """The couriers of one node."""
+
+    def __init__(
+        self,
+        *,
+        members: Members,
+        peers: Peers,
+        clock: Clock,
+        limits: Limits,
+        counters: Counters,
+        tasks: Tasks,
+    ) -> None:
+        self._members = members
+        self._peers = peers
+        self._clock = clock
+        self._limits = limits
+        self._counters = counters
+        self._tasks = tasks
+        self._couriers: dict[str, _Courier] = {}
+        self._room = asyncio.Event()
+        self.bytes_queued = 0
+
+    def send(self, node: str, collection: str, rows: Rows, places: Sequence[Place]) -> list[Parcel]:
+        """Queue rows for a holder, large ones in several parcels; call before they are stored
+        here, so that the intent to send them is stored with them."""
+        courier = self._couriers.get(node)
+        if courier is None:
+            courier = self._couriers[node] = _Courier()
+            self._tasks.spawn(self._run(node, courier), name=f"courier {node}")
+        parcels = []
+        for chunk in split_rows(rows):
+            self._members.hints.intend(node, places)
+            arrived: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            parcel = Parcel(collection, chunk, places, chunk.nbytes(), arrived)
+            courier.queue.append(parcel)
+            self.bytes_queued += parcel.size
+            parcels.append(parcel)
+        courier.wake.set()
+        return parcels
+
+    async def wait_room(self, *, deadline_ms: int) -> None:
+        """Wait while the queues are over their limit: a slow peer slows its writers.
+
+        Raises:
+            Overloaded: there is no room before the deadline; nothing was stored.
+        """
+        while self.bytes_queued >= self._limits.write_queue_bytes_max:
+            self._room.clear()
+            left_ms = deadline_ms - self._clock.now_ms()
+            try:
+                async with asyncio.timeout(max(left_ms, 0) / 1_000):
+                    await self._room.wait()
+            except TimeoutError:
+                raise Overloaded(
+                    f"write_queue_bytes_max={self._limits.write_queue_bytes_max} bytes wait for "
+                    "other nodes; slow down and send the batch again"
+                ) from None
+
+    def acknowledge(self, node: str, parcel: Parcel) -> None:
+        """The batch is acknowledged while this copy is out: from now on it is owed."""
+        parcel.late = True
+        self._members.hints.acknowledge(node, parcel.places)
+
+    async def _run(self, node: str, courier: _Courier) -> None:
+        while True:
+            await courier.wake.wait()
+            parcels = self._take(courier)
+            if not parcels:
+                courier.wake.clear()
+                continue
+            arrived = await self._deliver(node, parcels)
+            self._settle(node, parcels, arrived)
+
+    def _take(self, courier: _Courier) -> list[Parcel]:
+        """The oldest parcels of one collection that fit into one message."""
+        taken: list[Parcel] = []
+        size = 0
+        while courier.queue:
+            parcel = courier.queue[0]
+            fits = size + parcel.size <= MESSAGE_BYTES_MAX
+            if taken and (parcel.collection != taken[0].collection or not fits):
+                break
+            taken.append(courier.queue.popleft())
+            size += parcel.size
+        return taken
+
+    async def _deliver(self, node: str, parcels: list[Parcel]) -> bool:
+        rows = concat_rows([parcel.rows for parcel in parcels])
+        try:
+            await self._peers.call(
+                self._members.address_of(node),
+                "copy",
+                {"collection": parcels[0].collection},
+                rows_to_bytes(rows),
+                deadline_ms=self._clock.now_ms() + self._limits.peer_timeout_ms,
+            )
+        except NodeError:
+            self._counters.copies_failed += len(rows)
+            return False
+        self._counters.copies_sent += len(rows)
+        return True
+
+    def _settle(self, node: str, parcels: list[Parcel], arrived: bool) -> None:
+        hints = self._members.hints
+        for parcel in parcels:
+            if arrived:
+                hints.confirm(node, parcel.places, late=parcel.late)
+            else:
+                hints.fail(node, parcel.places, late=parcel.late)
+            if not parcel.arrived.done():
+                parcel.arrived.set_result(arrived)
+            self.bytes_queued -= parcel.size
+        self._room.set()
+
+
+def split_rows(rows: Rows) -> list[Rows]:
+    """The rows in pieces of at most about `MESSAGE_BYTES_MAX` bytes."""
+    pieces = -(-rows.nbytes() // MESSAGE_BYTES_MAX)
+    if pieces <= 1:
+        return [rows]
+    count = -(-len(rows) // pieces)
+    return [rows.slice(start, start + count) for start in range(0, len(rows), count)]

@@ -1,0 +1,171 @@
+"""Messages of other members: one handler for each kind.
+
+Every message carries the digest of the ring it rests on; another one than this node's is
+answered with `StaleRing` and this node's document, before anything is looked at. Only `hello`
+and `ring` may come from a member that has not caught up.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from node.errors import BadRequest, StaleRing
+from node.peer.rows import bytes_to_rows, rows_to_bytes
+from node.peer.transport import Message
+from node.query import AggregateQuery
+from node.service.aggregate import Aggregator, check_aggregate, partial_to_message
+from node.service.catalogue import statistics_to_plain
+from node.service.latest import Latest
+from node.service.local import read_page
+from node.service.parts import Parts
+from node.service.read import PAGE_BYTES_MAX, page_to_header
+from node.service.selection import header_to_query, select
+from node.service.watch import Watch, hello_to_header
+from node.service.write import Batch, Writer, reply_to_header
+from zring.errors import DifferentCluster
+from zring.ring import to_document
+
+SPREAD_SHARE = 0.8
+"""Part of the sender's deadline that a spreader uses; the rest brings its answer back in time."""
+
+_Reply = tuple[dict[str, Any], bytes | memoryview]
+
+
+class Handlers:
+    """Answers what the transport brings."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        writer: Writer,
+        aggregator: Aggregator,
+        latest: Latest,
+        watch: Watch,
+    ) -> None:
+        self._parts = parts
+        self._writer = writer
+        self._aggregator = aggregator
+        self._latest = latest
+        self._watch = watch
+        self._by_kind: dict[str, Callable[[Message], Awaitable[_Reply]]] = {
+            "hello": self._hello,
+            "ring": self._ring,
+            "store": self._store,
+            "copy": self._copy,
+            "scan": self._scan,
+            "aggregate": self._aggregate,
+            "latest": self._newest,
+            "collections": self._collections,
+        }
+
+    async def handle(self, message: Message) -> Message:
+        """Answer one message; errors of `node.errors` are carried back by the transport."""
+        parts = self._parts
+        parts.counters.peer_requests += 1
+        parts.counters.bytes_received += len(message.body)
+        handler = self._by_kind.get(message.kind)
+        if handler is None:
+            raise BadRequest(
+                f"kind={message.kind!r} is unknown to this node; its version is older than yours",
+                field="kind",
+            )
+        ring = parts.members.ring
+        strange = message.kind == "hello" and message.header.get("cluster") != ring.cluster_id
+        if message.kind != "ring" and not strange and message.header.get("ring") != ring.digest():
+            raise StaleRing(
+                "the request rests on another ring than this node's", document=to_document(ring)
+            )
+        try:
+            header, body = await handler(message)
+        except asyncio.CancelledError:
+            parts.counters.queries_cancelled += message.kind in ("scan", "aggregate", "latest")
+            raise
+        parts.counters.bytes_sent += len(body)
+        return Message("", {**header, "ring": parts.members.ring_digest()}, body)
+
+    async def _hello(self, message: Message) -> _Reply:
+        if message.header.get("cluster") == self._parts.members.ring.cluster_id:
+            self._watch.heard(message.header)
+        return hello_to_header(self._parts.members.hello()), b""
+
+    async def _ring(self, message: Message) -> _Reply:
+        try:
+            await self._parts.members.adopt(bytes(message.body))
+        except DifferentCluster as error:
+            raise BadRequest(str(error), field="ring") from None
+        return {}, b""
+
+    async def _store(self, message: Message) -> _Reply:
+        rows = bytes_to_rows(message.body)
+        header = message.header
+        w = header.get("w")
+        if w not in ("one", "quorum", "all"):
+            raise BadRequest(f"w={w!r} is none of one, quorum, all", field="w")
+        batch = Batch(
+            collection=_text(header, "collection"),
+            rows=rows,
+            w=w,
+            deadline_ms=self._deadline_ms(message, share=SPREAD_SHARE),
+        )
+        return reply_to_header(await self._writer.spread(batch)), b""
+
+    async def _copy(self, message: Message) -> _Reply:
+        rows = bytes_to_rows(message.body)
+        await self._parts.engine.write([(_text(message.header, "collection"), rows)])
+        self._parts.counters.records_stored += len(rows)
+        return {}, b""
+
+    async def _scan(self, message: Message) -> _Reply:
+        query = header_to_query(message.header)
+        parts = self._parts
+        page = await read_page(
+            parts.engine,
+            parts.clock,
+            select(query, query.spans, deletions=bool(message.header.get("deletions"))),
+            after=query.after,
+            limit=query.limit,
+            bytes_max=PAGE_BYTES_MAX,
+            deadline_ms=self._deadline_ms(message),
+        )
+        parts.counters.rows_read += page.rows_read
+        return page_to_header(page), rows_to_bytes(page.rows)
+
+    async def _aggregate(self, message: Message) -> _Reply:
+        header = message.header
+        wanted = AggregateQuery(
+            header_to_query(header), level=header.get("level"), step_us=header.get("step_us")
+        )
+        check_aggregate(wanted)
+        partial = await self._aggregator.partial(wanted, deadline_ms=self._deadline_ms(message))
+        return partial_to_message(partial)
+
+    async def _newest(self, message: Message) -> _Reply:
+        query = header_to_query(message.header)
+        newest = await self._latest.newest_here(query, deadline_ms=self._deadline_ms(message))
+        report = newest.report
+        header = {
+            "rows": report.rows,
+            "rows_read": report.rows_read,
+            "blocks_read": report.blocks_read,
+            "elapsed_us": report.elapsed_us,
+        }
+        return header, rows_to_bytes(newest.rows)
+
+    async def _collections(self, _: Message) -> _Reply:
+        collections = self._parts.engine.statistics().collections
+        plain = {name: statistics_to_plain(known) for name, known in sorted(collections.items())}
+        return {"collections": plain}, b""
+
+    def _deadline_ms(self, message: Message, *, share: float = 1.0) -> int:
+        left = message.header.get("deadline_ms")
+        if type(left) is not int or left < 0:
+            raise BadRequest(f"deadline_ms={left!r} is no number above 0", field="deadline_ms")
+        return self._parts.clock.now_ms() + int(left * share)
+
+
+def _text(header: Any, name: str) -> str:
+    value = header.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"{name}={value!r} is no name", field=name)
+    return value

@@ -1,0 +1,103 @@
+"""Calls to other members: the ring digest on every message, a deadline on every call.
+
+A peer that holds another ring answers `StaleRing` with its document; both sides merge, and the
+call is made once more. Nothing is ever served on rings that differ (promise 6).
+"""
+
+from typing import Any, Protocol
+
+from node.clock import Clock
+from node.config import Limits
+from node.errors import DeadlineExceeded, PeerRefused, PeerUnreachable, StaleRing
+from node.peer.transport import Message, Transport
+from node.service.counters import Counters
+from zring.errors import DifferentCluster
+
+
+class RingHolder(Protocol):
+    """Whoever keeps this node's ring."""
+
+    def ring_digest(self) -> int:
+        """Digest of the ring in force."""
+
+    async def adopt(self, document: bytes) -> bytes | None:
+        """Merge a document; returns the merged one when it is news to its sender."""
+
+
+class Peers:
+    """The other nodes, by address."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        transport: Transport,
+        clock: Clock,
+        limits: Limits,
+        counters: Counters,
+        rings: RingHolder,
+    ) -> None:
+        self._node_id = node_id
+        self._transport = transport
+        self._clock = clock
+        self._limits = limits
+        self._counters = counters
+        self._rings = rings
+
+    async def call(
+        self,
+        address: str,
+        kind: str,
+        header: dict[str, Any],
+        body: bytes | memoryview = b"",
+        *,
+        deadline_ms: int,
+        timeout_ms: int | None = None,
+    ) -> Message:
+        """Send one request and wait for the reply.
+
+        Args:
+            deadline_ms: on this node's monotonic clock; what is left of it goes along.
+            timeout_ms: the most to wait for this call; None is the limit for peers.
+        Raises:
+            DeadlineExceeded, PeerUnreachable, and whatever the peer's handler raised.
+        """
+        if not address:
+            raise PeerUnreachable("no address is known for this member yet; it never said hello")
+        most = self._limits.peer_timeout_ms if timeout_ms is None else timeout_ms
+
+        async def send(kind: str, header: dict[str, Any], body: bytes | memoryview) -> Message:
+            left = deadline_ms - self._clock.now_ms()
+            if left <= 0:
+                raise DeadlineExceeded("the time given has passed; ask for less or give more time")
+            wait = min(most, left)
+            message = Message(
+                kind,
+                {
+                    **header,
+                    "from": self._node_id,
+                    "ring": self._rings.ring_digest(),
+                    "deadline_ms": wait,
+                },
+                body,
+            )
+            self._counters.peer_calls += 1
+            self._counters.bytes_sent += len(body)
+            try:
+                reply = await self._transport.call(address, message, timeout_ms=wait)
+            except PeerUnreachable:
+                self._counters.peer_failures += 1
+                raise
+            self._counters.bytes_received += len(reply.body)
+            return reply
+
+        try:
+            return await send(kind, header, body)
+        except StaleRing as stale:
+            try:
+                news = await self._rings.adopt(stale.document)
+            except DifferentCluster as error:
+                raise PeerRefused(str(error), peer_reason="different-cluster") from None
+            if news is not None:
+                await send("ring", {}, news)
+            return await send(kind, header, body)

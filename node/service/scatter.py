@@ -1,0 +1,240 @@
+"""Asking several readers at once, going on with others where one fails or is slow.
+
+One `Scatter` lives as long as one query. It knows which members failed so far, so that every
+further round leaves them out, and what that costs the answer's coverage.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from node.errors import (
+    CoverageTooLow,
+    DeadlineExceeded,
+    NodeError,
+    Overloaded,
+    PeerRefused,
+    PeerUnreachable,
+    StoreDamaged,
+    Unauthorised,
+)
+from node.protocol.coverage import is_acceptable
+from node.protocol.routing import ReaderMap, Route
+from node.query import Coverage, CoverageState, Query
+from node.service.members import View
+from node.service.parts import Parts
+from zring.cover import cover
+from zring.domain import Domain
+from zring.errors import OutsideDomain
+from zring.span import EVERYTHING, Spans, intersect
+
+HEDGE_DELAY_MS = 250
+"""A reader that needs longer than nearly every answer takes is asked again elsewhere."""
+COVER_SPANS_MAX = 32
+"""Spans of a cover that only decides who is asked; readers test positions exactly."""
+_FAILURES = (PeerUnreachable, PeerRefused, Overloaded, Unauthorised, StoreDamaged)
+"""Errors of the member that was asked; everything else is the query's own."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One reader's share.
+
+    Attributes:
+        keeper: it is read besides the reader of these spans, because it owes that one records.
+        whole: the node reads all that the query asks for, so the area is limit enough.
+    """
+
+    node: str
+    spans: Spans
+    keeper: bool = False
+    whole: bool = False
+
+    def spans_asked(self, query: Query) -> Spans | None:
+        """The spans that the reader must keep to; None is no limit."""
+        return query.spans if self.whole else self.spans
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[T]):
+    """A share and what came back."""
+
+    ask: Ask
+    result: T
+
+
+_Outcome = list[Answered[T]] | NodeError
+
+
+def plan_route(domain: Domain, readers: ReaderMap, query: Query) -> Route:
+    """Who reads what for a query; no readers where its area lies outside the domain."""
+    area, spans = query.area, query.spans
+    if area is None:
+        return readers.route_spans(EVERYTHING if spans is None else spans)
+    west, south, east, north = area.bounds
+    if west > domain.east or east < domain.west or south > domain.north or north < domain.south:
+        return Route(readers=())
+    if readers.exact:
+        return readers.route_box((west, south, east, north), spans)
+    try:
+        covered = cover(domain, area, spans_max=COVER_SPANS_MAX)
+    except OutsideDomain:
+        return Route(readers=())
+    return readers.route_spans(covered if spans is None else intersect(covered, spans))
+
+
+class Scatter:
+    """The rounds of one query.
+
+    Args:
+        deadline_ms: on the node's monotonic clock.
+    """
+
+    def __init__(self, parts: Parts, view: View, query: Query, *, deadline_ms: int) -> None:
+        self._parts = parts
+        self._view = view
+        self._query = query
+        self._failed: frozenset[str] = frozenset()
+        self.deadline_ms = deadline_ms
+        self.route = plan_route(view.ring.domain, view.readers, query)
+        self._check()
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether several readers may return the same record."""
+        return bool(self.route.keepers)
+
+    def asks(self) -> list[Ask]:
+        """The shares of the route, in a fixed order."""
+        asks = _asks(self.route)
+        if len(asks) == 1 and not self.route.missing:
+            return [replace(asks[0], whole=True)]
+        return asks
+
+    def coverage(self) -> Coverage:
+        """What can be said of the answer as things stand."""
+        away = dict(self._view.away)
+        for node in sorted(self._failed):
+            away.setdefault(node, self._parts.members.last_contact_us(node))
+        return self._parts.members.coverage(self.route, away)
+
+    async def gather(
+        self, asks: Sequence[Ask], ask: Callable[[Ask], Awaitable[T]]
+    ) -> list[Answered[T]]:
+        """Ask all at once; what a member fails to answer is asked of those in its place.
+
+        Raises:
+            DeadlineExceeded, CoverageTooLow, and errors that are the query's own fault.
+        """
+        answered: list[Answered[T]] = []
+        waiting = list(asks)
+        while waiting:
+            outcomes = await self._round(waiting, ask)
+            waiting = []
+            for share, outcome in outcomes:
+                if not isinstance(outcome, NodeError):
+                    answered.extend(outcome)
+                elif isinstance(outcome, _FAILURES) and share.node != self._parts.node_id:
+                    waiting.extend(self._instead_of(share, outcome))
+                else:
+                    raise outcome
+        return answered
+
+    async def _round(
+        self, asks: Sequence[Ask], ask: Callable[[Ask], Awaitable[T]]
+    ) -> list[tuple[Ask, _Outcome[T]]]:
+        here = [share for share in asks if share.node == self._parts.node_id]
+        there = [share for share in asks if share.node != self._parts.node_id]
+        if not there:
+            return [(share, await _quiet(share, ask)) for share in here]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._hedged(share, ask)) for share in there]
+            # Requests go out before this node begins to read for itself.
+            await asyncio.sleep(0)
+            local = [(share, await _quiet(share, ask)) for share in here]
+        return local + [(share, task.result()) for share, task in zip(there, tasks, strict=True)]
+
+    async def _hedged(self, share: Ask, ask: Callable[[Ask], Awaitable[T]]) -> _Outcome[T]:
+        """A member's answer, or that of others in its place when it is slow."""
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(_quiet(share, ask))
+            await asyncio.wait((first,), timeout=HEDGE_DELAY_MS / 1_000)
+            instead = [] if first.done() or share.keeper else self._in_step_instead_of(share)
+            if not instead:
+                return await first
+            self._parts.counters.queries_hedged += 1
+            second = group.create_task(_all_quiet(instead, ask))
+            await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
+            winner, other = (first, second) if first.done() else (second, first)
+            if isinstance(winner.result(), NodeError):
+                winner, other = other, winner
+            outcome = await winner
+            # Whoever lost is stopped at its node too; the group waits until that is done.
+            other.cancel()
+            return outcome
+
+    def _in_step_instead_of(self, share: Ask) -> list[Ask]:
+        """Shares that replace a slow one without any loss of coverage; none if there are none."""
+        readers = self._view.readers_without(self._failed | {share.node})
+        route = readers.route_spans(share.spans)
+        if route.missing or route.keepers:
+            return []
+        return [Ask(node, spans) for node, spans in route.readers]
+
+    def _instead_of(self, share: Ask, error: NodeError) -> list[Ask]:
+        """Shares that replace a failed one; the route is laid anew without that member.
+
+        Raises:
+            DeadlineExceeded, CoverageTooLow.
+        """
+        if self._parts.clock.now_ms() >= self.deadline_ms:
+            raise DeadlineExceeded(f"{share.node} did not answer in the time given: {error}")
+        self._failed |= {share.node}
+        readers = self._view.readers_without(self._failed)
+        self.route = plan_route(self._view.ring.domain, readers, self._query)
+        self._check()
+        return [] if share.keeper else _asks(readers.route_spans(share.spans))
+
+    def _check(self) -> None:
+        check_coverage(self.coverage(), self._query.require)
+
+
+def check_coverage(coverage: Coverage, require: CoverageState | None) -> None:
+    """Refuse an answer that would be worse than what the caller requires.
+
+    Raises:
+        CoverageTooLow: names both states and who is away.
+    """
+    if not is_acceptable(coverage.state, require):
+        away = ", ".join(coverage.away) or "nobody"
+        raise CoverageTooLow(
+            f"require={require} but the answer would be {coverage.state} (away: {away}); "
+            "wait, or require less"
+        )
+
+
+async def _quiet(share: Ask, ask: Callable[[Ask], Awaitable[T]]) -> _Outcome[T]:
+    """The answer, or its error as a value: a raised one would end the other asks as well."""
+    try:
+        return [Answered(share, await ask(share))]
+    except NodeError as error:
+        return error
+
+
+async def _all_quiet(asks: Sequence[Ask], ask: Callable[[Ask], Awaitable[T]]) -> _Outcome[T]:
+    answered: list[Answered[T]] = []
+    for outcome in await asyncio.gather(*(_quiet(share, ask) for share in asks)):
+        if isinstance(outcome, NodeError):
+            return outcome
+        answered.extend(outcome)
+    return answered
+
+
+def _asks(route: Route) -> list[Ask]:
+    return [
+        *(Ask(node, spans) for node, spans in route.readers),
+        *(Ask(node, spans, keeper=True) for node, spans in route.keepers),
+    ]

@@ -1,0 +1,152 @@
+"""What one reader is asked for: a query turned into a scan, an exact test and a filter.
+
+The wire form is a map of plain values; readers ignore fields that they do not know.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from node.errors import BadRequest
+from node.filter import filter_mask, filter_names
+from node.query import Query
+from node.records import FIXED_NAMES, Key, Rows
+from node.storage.engine import Scan
+from zring.area import Area, Box, area_from_dict, area_to_dict
+from zring.errors import InvalidArea
+from zring.span import Spans, normalise
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows that one reader should return.
+
+    Attributes:
+        scan: what the engine tests itself: box, spans, time, sensors.
+        exact: the area where it is no box, for the exact test.
+        filter: CQL2 as JSON, to be applied to newest versions only.
+    """
+
+    scan: Scan
+    exact: Area | None = None
+    filter: Mapping[str, Any] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every row of the scan is wanted."""
+        return self.exact is None and self.filter is None
+
+    def wanted(self, rows: Rows) -> Rows:
+        """The rows that pass the exact test and the filter."""
+        if self.exact is not None and len(rows):
+            rows = rows.where(self.exact.contains(lon=rows.lon, lat=rows.lat))
+        if self.filter is not None and len(rows):
+            rows = rows.where(filter_mask(rows, self.filter))
+        return rows
+
+
+def select(
+    query: Query,
+    spans: Spans | None,
+    *,
+    deletions: bool = False,
+    columns: tuple[str, ...] | None = None,
+) -> Selection:
+    """The selection of one reader.
+
+    Args:
+        spans: what this reader answers for; None is everything the area holds.
+        deletions: rows of several readers will be compared: deletions come along, and the
+            filter waits until the newest versions are chosen.
+        columns: value names to return, where not those of the query and its filter.
+    """
+    area = query.area
+    if area is None:
+        west, south, east, north = -(1 << 31), -(1 << 31), (1 << 31) - 1, (1 << 31) - 1
+    else:
+        west, south, east, north = area.bounds
+    return Selection(
+        scan=Scan(
+            query.collection,
+            query.time_start,
+            query.time_stop,
+            west,
+            south,
+            east,
+            north,
+            spans,
+            query.sensors,
+            columns_needed(query) if columns is None else columns,
+            deletions,
+        ),
+        exact=None if area is None or isinstance(area, Box) else area,
+        filter=None if deletions else query.filter,
+    )
+
+
+def columns_needed(query: Query) -> tuple[str, ...] | None:
+    """Value names that must be read: those asked for and those that the filter looks at."""
+    if query.columns is None or query.filter is None:
+        return query.columns
+    names = filter_names(query.filter) - set(FIXED_NAMES)
+    return tuple(dict.fromkeys((*query.columns, *sorted(names))))
+
+
+def project(rows: Rows, query: Query) -> Rows:
+    """Only the columns asked for, after a filter that needed others."""
+    columns = query.columns
+    if columns is None or query.filter is None:
+        return rows
+    return rows.with_values({name: rows.values[name] for name in columns if name in rows.values})
+
+
+def query_to_header(query: Query) -> dict[str, Any]:
+    """The query as plain values, without what each message gives anew (spans, after, limit)."""
+    return {
+        "collection": query.collection,
+        "area": None if query.area is None else area_to_dict(query.area),
+        "time": [query.time_start, query.time_stop],
+        "sensors": None if query.sensors is None else sorted(query.sensors),
+        "filter": query.filter,
+        "columns": None if query.columns is None else list(query.columns),
+    }
+
+
+def header_to_query(header: Mapping[str, Any]) -> Query:
+    """Undo `query_to_header` and read spans, after and limit.
+
+    Raises:
+        BadRequest: a field is absent or of another type.
+    """
+    try:
+        time_start, time_stop = header["time"]
+        area, sensors, columns = header["area"], header["sensors"], header["columns"]
+        after, spans = header.get("after"), header.get("spans")
+        return Query(
+            collection=_checked(header["collection"], str),
+            area=None if area is None else area_from_dict(area),
+            time_start=_checked(time_start, int),
+            time_stop=_checked(time_stop, int),
+            sensors=None if sensors is None else frozenset(sensors),
+            filter=header["filter"],
+            columns=None if columns is None else tuple(columns),
+            limit=header.get("limit"),
+            after=None if after is None else Key(*after),
+            spans=None
+            if spans is None
+            else normalise((int(start), int(stop)) for start, stop in spans),
+            timeout_ms=_checked(header["deadline_ms"], int),
+        )
+    except (KeyError, TypeError, ValueError, AssertionError, InvalidArea) as error:
+        raise BadRequest(f"query between nodes is malformed: {error}", field="query") from None
+
+
+def _checked(value: Any, kind: Callable[..., Any]) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -1,0 +1,313 @@
+"""One node's service: everything that the HTTP door, the commands and the tests may ask of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from node.clock import Clock
+from node.config import Limits
+from node.errors import Overloaded
+from node.peer.transport import Transport
+from node.query import (
+    AggregateAnswer,
+    AggregateQuery,
+    Answer,
+    Query,
+    WriteLevel,
+    WriteReply,
+)
+from node.records import Rows
+from node.service.aggregate import Aggregator
+from node.service.catalogue import Catalogue
+from node.service.counters import Counters
+from node.service.delivery import Delivery
+from node.service.handback import Handback
+from node.service.handlers import Handlers
+from node.service.latest import Latest
+from node.service.members import META_RING, Members
+from node.service.parts import Parts
+from node.service.peers import Peers
+from node.service.read import Reader
+from node.service.status import ClusterStatus, look
+from node.service.tasks import Tasks
+from node.service.watch import Watch
+from node.service.write import Batch, Writer
+from node.storage.engine import CollectionStatistics, Engine
+from zring.domain import Domain
+from zring.ring import Ring, to_document
+
+
+class Service:
+    """A node without its doors.
+
+    Args:
+        node_id: made once, does not depend on addresses.
+        ring: the founding ring, or any later one; what the engine remembers is merged into it.
+        engine: opened; `stop` does not close it.
+        transport: not yet started.
+        seeds: peer addresses to find the others by.
+        client_url: where clients reach this node; told to the others.
+        peer_address: where peers reach this node.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        ring: Ring,
+        engine: Engine,
+        transport: Transport,
+        clock: Clock,
+        limits: Limits | None = None,
+        seeds: tuple[str, ...] = (),
+        client_url: str = "",
+        peer_address: str = "",
+    ) -> None:
+        limits = limits or Limits()
+        counters = Counters()
+        self._tasks = Tasks()
+        self._transport = transport
+        self._started_us = clock.now_us()
+        members = Members(
+            node_id=node_id,
+            ring=ring,
+            seeds=seeds,
+            url=client_url,
+            address=peer_address,
+            engine=engine,
+            clock=clock,
+            limits=limits,
+            counters=counters,
+        )
+        peers = Peers(
+            node_id=node_id,
+            transport=transport,
+            clock=clock,
+            limits=limits,
+            counters=counters,
+            rings=members,
+        )
+        self._parts = Parts(
+            node_id=node_id,
+            domain=members.ring.domain,
+            engine=engine,
+            clock=clock,
+            limits=limits,
+            members=members,
+            peers=peers,
+            counters=counters,
+            tasks=self._tasks,
+        )
+        self._delivery = Delivery(
+            members=members,
+            peers=peers,
+            clock=clock,
+            limits=limits,
+            counters=counters,
+            tasks=self._tasks,
+        )
+        self._catalogue = Catalogue(self._parts)
+        self._reader = Reader(self._parts)
+        self._writer = Writer(self._parts, self._delivery)
+        self._aggregator = Aggregator(self._parts)
+        self._latest = Latest(self._parts, self._catalogue)
+        self._handback = Handback(self._parts)
+        self._watch = Watch(self._parts, self._handback)
+        self._handlers = Handlers(
+            self._parts,
+            writer=self._writer,
+            aggregator=self._aggregator,
+            latest=self._latest,
+            watch=self._watch,
+        )
+        self._at_work = 0
+
+    @property
+    def node_id(self) -> str:
+        """This node's name."""
+        return self._parts.node_id
+
+    @property
+    def ring(self) -> Ring:
+        """The ring in force."""
+        return self._parts.members.ring
+
+    @property
+    def domain(self) -> Domain:
+        """The cluster's domain."""
+        return self._parts.domain
+
+    @property
+    def engine(self) -> Engine:
+        """This node's store, for statistics and metrics."""
+        return self._parts.engine
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What this node has done since it started."""
+        return self._parts.counters.frozen()
+
+    async def start(self) -> None:
+        """Begin to receive, greet the others once, and keep watching them."""
+        parts = self._parts
+        await self._tasks.start()
+        document = to_document(parts.members.ring)
+        if parts.engine.read_meta(META_RING) != document:
+            await parts.engine.write([], meta={META_RING: document})
+        await self._transport.start(self._handlers.handle)
+        await self._watch.first_round()
+        self._tasks.spawn(self._watch.run(), name="watch")
+
+    async def stop(self) -> None:
+        """Stop receiving, end every task; what was acknowledged is durable already."""
+        await self._transport.close()
+        await self._tasks.stop()
+
+    async def write(
+        self,
+        collection: str,
+        rows: Rows,
+        w: WriteLevel = "one",
+        timeout_ms: int | None = None,
+        *,
+        replace: bool = False,
+    ) -> WriteReply:
+        """Store rows of the domain, here or wherever they belong.
+
+        Args:
+            rows: validated, with codes of this domain.
+            w: on how many disks each record must be before the reply says `acknowledged`.
+            replace: these are corrections: they get a version above all that came before.
+        Returns:
+            What is durable now; records that are on fewer disks than `w` asks for get there
+            without another request.
+        Raises:
+            Unavailable and its subclasses: nothing is known to be stored; send it again.
+        """
+        timeout_ms = timeout_ms or self._parts.limits.query_timeout_ms
+        deadline_ms = self._parts.clock.now_ms() + timeout_ms
+        batch = Batch(collection, rows, w, deadline_ms)
+        if replace:
+            return await self._writer.write_correction(batch)
+        return await self._writer.write(batch)
+
+    async def read(self, query: Query) -> Answer:
+        """Rows of a query in key order: one page when it has a limit, else all of them.
+
+        Raises:
+            NotFound: no node knows the collection. Overloaded, DeadlineExceeded, CoverageTooLow,
+            TooLarge (more rows than one answer may have), BadRequest.
+        """
+        async with self._query():
+            answer = await self._reader.read(query)
+            return await self._finished(query, answer)
+
+    async def stream(self, query: Query) -> AsyncIterator[Answer]:
+        """The same in bounded parts, in key order; `limit` bounds each reader's page only.
+
+        Raises:
+            CoverageTooLow: coverage became worse after the first part; what was sent before must
+                not be taken for the whole answer.
+        """
+        async with self._query():
+            count = 0
+            async for part in self._reader.stream(query):
+                count += len(part.rows)
+                self._parts.counters.rows_returned += len(part.rows)
+                if part.resume is None and not count and query.after is None:
+                    await self._catalogue.check_known(query.collection)
+                yield part
+
+    async def aggregate(self, query: AggregateQuery) -> AggregateAnswer:
+        """Count and statistics of values per cell and time step."""
+        async with self._query():
+            answer = await self._aggregator.aggregate(query)
+            if not len(answer.table):
+                await self._catalogue.check_known(query.query.collection)
+            return answer
+
+    async def latest(self, query: Query) -> Answer:
+        """The newest record of each sensor in the query's time, in key order.
+
+        Without a time: of the 24 hours before the newest record of the collection that is not
+        in the future.
+        """
+        async with self._query():
+            return await self._finished(query, await self._latest.latest(query))
+
+    async def nearest(self, query: Query, *, lon: int, lat: int, count: int) -> Answer:
+        """The `count` sensors whose newest record lies nearest to a position (e7), nearest first.
+
+        `distances_m` of the answer holds the distances. Time as in `latest`.
+        """
+        async with self._query():
+            answer = await self._latest.nearest(query, lon=lon, lat=lat, count=count)
+            return await self._finished(query, answer)
+
+    async def explain(self, query: Query) -> dict[str, object]:
+        """Run a query and tell who read what, instead of the rows."""
+        started_us = self._parts.clock.now_us()
+        answer = await self.read(query)
+        coverage = answer.coverage
+        return {
+            "node": self.node_id,
+            "elapsed_us": self._parts.clock.now_us() - started_us,
+            "rows": len(answer.rows),
+            "coverage": coverage.state,
+            "away": dict(coverage.away),
+            "ring_digest": f"{self.ring.digest():016x}",
+            "readers": [
+                {
+                    "node": report.node,
+                    "spans": report.spans,
+                    "rows": report.rows,
+                    "rows_read": report.rows_read,
+                    "blocks_read": report.blocks_read,
+                    "elapsed_us": report.elapsed_us,
+                }
+                for report in answer.readers
+            ],
+        }
+
+    async def collections(self) -> Mapping[str, CollectionStatistics]:
+        """Every collection that a node in contact knows, sorted by name."""
+        return await self._catalogue.collections()
+
+    def status(self) -> ClusterStatus:
+        """The cluster as this node sees it now."""
+        return look(self._parts, started_us=self._started_us)
+
+    def is_settled(self) -> bool:
+        """Whether this node owes no holder in contact a copy; for tests and `doctor`."""
+        contact = self._parts.members.view().standing.contact
+        owed = self._parts.members.hints.outstanding()
+        return (
+            self._handback.idle
+            and not self._delivery.bytes_queued
+            and not any(holder in contact for holder in owed)
+        )
+
+    async def _finished(self, query: Query, answer: Answer) -> Answer:
+        if not len(answer.rows) and query.after is None:
+            await self._catalogue.check_known(query.collection)
+        self._parts.counters.rows_returned += len(answer.rows)
+        return answer
+
+    @asynccontextmanager
+    async def _query(self) -> AsyncIterator[None]:
+        """Count a query and keep to the limit of those at work."""
+        most, counters = self._parts.limits.queries_max, self._parts.counters
+        if self._at_work >= most:
+            raise Overloaded(f"queries_max={most} queries are at work; repeat in a moment")
+        self._at_work += 1
+        counters.queries += 1
+        try:
+            yield
+        except asyncio.CancelledError:
+            counters.queries_cancelled += 1
+            raise
+        except BaseException:
+            counters.queries_failed += 1
+            raise
+        finally:
+            self._at_work -= 1

@@ -1,0 +1,116 @@
+"""What a node shows of the cluster: frozen values for status pages, commands and metrics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from node.protocol.health import MemberState
+from node.query import Coverage
+from node.service.parts import Parts
+from node.storage.engine import EngineStatistics
+from zring.ring import Ring
+from zring.span import EVERYTHING, Spans
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """One member as this node sees it.
+
+    Attributes:
+        state: `alive`, `away` or `unknown` (never heard of since this node started).
+        since_us: when it entered that state, microseconds; for `away` the last contact.
+        url, peer_address: where clients and peers reach it; "" when unknown.
+        records: rows in its store, copies of others included.
+        store_id, sequence: of its store.
+        unfilled: its store was lost and has not been refilled.
+        owns, holds: codes that it owns, and those that it keeps copies of (its own included).
+        owed: places (cell × 16 days) in which this node still has to bring it up to date.
+    """
+
+    node: str
+    state: MemberState
+    since_us: int
+    url: str
+    peer_address: str
+    records: int
+    store_id: str
+    sequence: int
+    unfilled: bool
+    owns: Spans
+    holds: Spans
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """The cluster as one node sees it.
+
+    Attributes:
+        members: sorted by node, this one included.
+        coverage: what an answer over the whole domain would say now.
+        refusals: address → why what answers there is not taken for a member.
+    """
+
+    node: str
+    ring: Ring
+    ring_digest: int
+    members: tuple[MemberStatus, ...]
+    coverage: Coverage
+    store: EngineStatistics
+    counters: Mapping[str, int]
+    refusals: Mapping[str, str]
+
+
+def look(parts: Parts, *, started_us: int) -> ClusterStatus:
+    """The cluster as it is known here now."""
+    members = parts.members
+    view = members.view()
+    route = view.readers.route_spans(EVERYTHING)
+    names = sorted({*view.ring.members(), parts.node_id})
+    return ClusterStatus(
+        node=parts.node_id,
+        ring=view.ring,
+        ring_digest=view.ring.digest(),
+        members=tuple(_member(parts, name, started_us=started_us) for name in names),
+        coverage=members.coverage(route, view.away),
+        store=parts.engine.statistics(),
+        counters=parts.counters.frozen(),
+        refusals=dict(sorted(members.refusals.items())),
+    )
+
+
+def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
+    members = parts.members
+    view = members.view()
+    owns, holds = view.ring.owned(name), view.holders.spans_of(name)
+    if name == parts.node_id:
+        statistics = parts.engine.statistics()
+        return MemberStatus(
+            node=name,
+            state="alive",
+            since_us=started_us,
+            url=members.url,
+            peer_address=members.address,
+            records=statistics.records,
+            store_id=statistics.store_id,
+            sequence=statistics.sequence,
+            unfilled=False,
+            owns=owns,
+            holds=holds,
+            owed=0,
+        )
+    member = members.health.members[name]
+    hello = member.hello
+    return MemberStatus(
+        node=name,
+        state=member.state,
+        since_us=member.since_us,
+        url=hello.url if hello else "",
+        peer_address=member.address,
+        records=hello.records if hello else 0,
+        store_id=member.store_id,
+        sequence=member.sequence,
+        unfilled=member.unfilled,
+        owns=owns,
+        holds=holds,
+        owed=members.hints.outstanding().get(name, 0),
+    )

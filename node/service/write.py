@@ -1,0 +1,269 @@
+"""Writing: any node takes any record of the domain, alone if it must.
+
+Each batch is taken first by one node that stores it and from then on owes the other holders
+their copies (the *spreader*): this node where it is a holder, else the owner, else a replica,
+else this node as keeper. So whoever owes a record also has it, and a crash forgets nothing.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+
+from node.errors import DeadlineExceeded, NodeError, Unavailable
+from node.peer.rows import rows_to_bytes
+from node.peer.transport import Message
+from node.protocol.acknowledge import Tally, merge_replies, spreader
+from node.protocol.hints import places_of
+from node.protocol.hlc import next_version
+from node.query import WriteLevel, WriteReply
+from node.records import Rows, concat_rows
+from node.service.delivery import Delivery, Parcel, split_rows
+from node.service.members import META_VERSION, View
+from node.service.parts import Parts
+
+OWNER_WAIT_MS = 500
+"""A replica that took a batch waits this long for the owner, who answers the next read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is to be written."""
+
+    collection: str
+    rows: Rows
+    w: WriteLevel
+    deadline_ms: int
+
+    def part(self, rows: Rows) -> "Batch":
+        """The same for some of the rows."""
+        return replace(self, rows=rows)
+
+
+class Writer:
+    """Takes batches at the node that was asked, and at the spreader."""
+
+    def __init__(self, parts: Parts, delivery: Delivery) -> None:
+        self._parts = parts
+        self._delivery = delivery
+        stored = parts.engine.read_meta(META_VERSION)
+        self._last_version = 0 if stored is None else int(msgpack.unpackb(stored))
+
+    async def write(self, batch: Batch) -> WriteReply:
+        """Route a batch to its spreaders; see `Service.write`."""
+        self._parts.counters.writes += 1
+        records = len(batch.rows)
+        if not records:
+            return WriteReply(stored=0, copies_wanted=0, copies_durable=0, acknowledged=True)
+        replies: list[WriteReply] = []
+        failed: frozenset[str] = frozenset()
+        error: NodeError | None = None
+        waiting = batch
+        while len(waiting.rows):
+            outcomes = await self._round(waiting, failed)
+            again = []
+            for node, rows, outcome in outcomes:
+                if isinstance(outcome, WriteReply):
+                    replies.append(outcome)
+                    continue
+                error = outcome
+                if node == self._parts.node_id and node in failed:
+                    continue  # the last resort has failed as well
+                failed |= {node}
+                again.append(rows)
+            if not again:
+                break
+            waiting = waiting.part(concat_rows(again))
+        reply = merge_replies(replies, records=records)
+        if not reply.stored:
+            self._parts.counters.writes_refused += 1
+            raise error or Unavailable("no node could store the batch; send it again")
+        return reply
+
+    async def write_correction(self, batch: Batch) -> WriteReply:
+        """The same with a version above all others (`?replace=true`).
+
+        Raises:
+            Unavailable: this node's clock is too far ahead of its peers'.
+        """
+        parts = self._parts
+        health = parts.members.health
+        contact = [m for m in health.members.values() if m.state == "alive" and m.hello]
+        now_us = parts.clock.now_us()
+        version = next_version(
+            now_us=now_us,
+            last=self._last_version,
+            peers_us=[m.hello.clock_us + now_us - m.as_of_us for m in contact if m.hello],
+        )
+        self._last_version = version
+        await parts.engine.write([], meta={META_VERSION: msgpack.packb(version)})
+        versions = np.full(len(batch.rows), version, np.int64)
+        return await self.write(batch.part(replace(batch.rows, version=versions)))
+
+    async def spread(self, batch: Batch) -> WriteReply:
+        """Store a batch here, send the other holders their copies, wait for what `w` asks.
+
+        Raises:
+            Overloaded, StoreFull: nothing was stored here.
+        """
+        await self._delivery.wait_room(deadline_ms=batch.deadline_ms)
+        parts = self._parts
+        view = parts.members.view()
+        sets, by_node = _shares(view, batch.rows, here=parts.node_id)
+        tally = Tally(sets, here=parts.node_id, w=batch.w)
+        parcels = self._send(batch, by_node, view, tally)
+        meta = parts.members.changed_settings()
+        try:
+            await parts.engine.write([(batch.collection, batch.rows)], meta=meta)
+        except NodeError:
+            parts.members.hints.dirty = parts.members.hints.dirty or bool(meta)
+            raise
+        tally.stored(parts.node_id)
+        parts.counters.records_stored += len(batch.rows)
+        if any(parts.node_id not in holders for holders in sets):
+            parts.counters.records_kept += len(batch.rows)
+        await self._wait(tally, parcels, deadline_ms=batch.deadline_ms)
+        for node, sent in parcels.items():
+            for parcel in sent:
+                if not parcel.arrived.done():
+                    self._delivery.acknowledge(node, parcel)
+        return tally.reply(len(batch.rows))
+
+    async def _round(
+        self, batch: Batch, failed: frozenset[str]
+    ) -> list[tuple[str, Rows, WriteReply | NodeError]]:
+        """Hand every record to the spreader that comes next."""
+        view = self._parts.members.view()
+        targets = [
+            spreader(
+                holders,
+                here=self._parts.node_id,
+                contact=view.standing.contact,
+                failed=failed,
+            )
+            for holders in view.holders.sets
+        ]
+        names = sorted(set(targets))
+        groups: list[tuple[str, Rows]]
+        if len(names) == 1:
+            groups = [(names[0], batch.rows)]
+        else:
+            of_set = np.array([names.index(target) for target in targets])
+            at = of_set[view.holders.holders_of(batch.rows.code)]
+            groups = [(name, batch.rows.where(at == index)) for index, name in enumerate(names)]
+            groups = [(name, rows) for name, rows in groups if len(rows)]
+        if len(groups) == 1:
+            name, rows = groups[0]
+            return [(name, rows, await self._take(name, batch.part(rows)))]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._take(name, batch.part(rows))) for name, rows in groups]
+        return [
+            (name, rows, task.result()) for (name, rows), task in zip(groups, tasks, strict=True)
+        ]
+
+    async def _take(self, node: str, batch: Batch) -> WriteReply | NodeError:
+        try:
+            if node == self._parts.node_id:
+                return await self.spread(batch)
+            replies = [
+                await self._store_at(node, batch.part(rows)) for rows in split_rows(batch.rows)
+            ]
+            return merge_replies(replies, records=len(batch.rows))
+        except NodeError as error:
+            return error
+
+    async def _store_at(self, node: str, batch: Batch) -> WriteReply:
+        parts = self._parts
+        left_ms = batch.deadline_ms - parts.clock.now_ms()
+        if left_ms <= 0:
+            raise DeadlineExceeded("the time given passed before the batch was stored everywhere")
+        reply = await parts.peers.call(
+            parts.members.address_of(node),
+            "store",
+            {"collection": batch.collection, "w": batch.w},
+            rows_to_bytes(batch.rows),
+            deadline_ms=batch.deadline_ms,
+            # Half of what is left stays for the next holder in line.
+            timeout_ms=min(parts.limits.peer_timeout_ms, max(1, left_ms // 2)),
+        )
+        return header_to_reply(reply)
+
+    def _send(
+        self, batch: Batch, by_node: dict[str, Rows], view: View, tally: Tally
+    ) -> dict[str, list[Parcel]]:
+        parcels: dict[str, list[Parcel]] = {}
+        hints = self._parts.members.hints
+        for node, rows in by_node.items():
+            places = places_of(batch.collection, rows)
+            if node in view.standing.contact:
+                parcels[node] = self._delivery.send(node, batch.collection, rows, places)
+                tally.sent(node)
+            else:
+                hints.fail(node, places, late=False)
+        return parcels
+
+    async def _wait(
+        self, tally: Tally, parcels: dict[str, list[Parcel]], *, deadline_ms: int
+    ) -> None:
+        clock = self._parts.clock
+        while True:
+            for node in tally.pending():
+                outcomes = [parcel.arrived for parcel in parcels[node]]
+                if all(outcome.done() for outcome in outcomes):
+                    if all(outcome.result() for outcome in outcomes):
+                        tally.stored(node)
+                    else:
+                        tally.failed(node)
+            if tally.settled():
+                return
+            if tally.enough():
+                deadline_ms = min(deadline_ms, clock.now_ms() + OWNER_WAIT_MS)
+            left_ms = deadline_ms - clock.now_ms()
+            if left_ms <= 0:
+                return
+            out = [
+                parcel.arrived
+                for node in tally.pending()
+                for parcel in parcels[node]
+                if not parcel.arrived.done()
+            ]
+            await asyncio.wait(out, timeout=left_ms / 1_000, return_when=asyncio.FIRST_COMPLETED)
+
+
+def reply_to_header(reply: WriteReply) -> dict[str, object]:
+    """A spreader's answer as plain values."""
+    return {
+        "stored": reply.stored,
+        "wanted": reply.copies_wanted,
+        "durable": reply.copies_durable,
+        "acknowledged": reply.acknowledged,
+    }
+
+
+def header_to_reply(message: Message) -> WriteReply:
+    """Undo `reply_to_header`."""
+    header = message.header
+    return WriteReply(
+        stored=int(header["stored"]),
+        copies_wanted=int(header["wanted"]),
+        copies_durable=int(header["durable"]),
+        acknowledged=bool(header["acknowledged"]),
+    )
+
+
+def _shares(view: View, rows: Rows, *, here: str) -> tuple[list[tuple[str, ...]], dict[str, Rows]]:
+    """The holder sets that occur, and for each other holder (sorted) its rows."""
+    holders = view.holders
+    chosen = holders.holders_of(rows.code)
+    used = np.flatnonzero(np.bincount(chosen, minlength=len(holders.sets))).tolist()
+    sets = [holders.sets[index] for index in used]
+    nodes = sorted({node for set_ in sets for node in set_} - {here})
+    by_node: dict[str, Rows] = {}
+    for node in nodes:
+        if all(node in set_ for set_ in sets):
+            by_node[node] = rows
+        else:
+            has = np.array([node in set_ for set_ in holders.sets])
+            by_node[node] = rows.where(has[chosen])
+    return sets, by_node
