@@ -125,9 +125,24 @@ plain_values = st.recursive(
 @settings(derandomize=True, deadline=None, max_examples=400)
 @given(
     st.sampled_from(
-        "version cluster domain grain_level settings nodes starts owners nexts epochs "
-        "settings.epoch settings.archives settings.expiry_days settings.placement "
-        "settings.replicas settings.far_copies".split()
+        [
+            "version",
+            "cluster",
+            "domain",
+            "grain_level",
+            "settings",
+            "nodes",
+            "starts",
+            "owners",
+            "nexts",
+            "epochs",
+            "settings.epoch",
+            "settings.archives",
+            "settings.expiry_days",
+            "settings.placement",
+            "settings.replicas",
+            "settings.far_copies",
+        ]
     ),
     plain_values,
 )
