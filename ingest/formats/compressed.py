@@ -74,6 +74,12 @@ class _Translated:
         self.close()
 
 
+def read_position(stream: BinaryIO) -> int:
+    """Bytes of the file on disk that have been read, for progress."""
+    below = stream._below if isinstance(stream, _Translated) else stream
+    return 0 if below.closed else below.tell()
+
+
 def plain_name(name: str) -> str:
     """The file's name without folders and compression: `map/2025….json.gz` → `2025….json`."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]

@@ -50,7 +50,7 @@ def read_text_batches(stream: BinaryIO) -> tuple[list[str], Iterator[TextBatch]]
             while iterating).
     """
     utf8 = Utf8Stream(stream)
-    buffered: io.BufferedReader = io.BufferedReader(utf8, BLOCK_BYTES)  # type: ignore[assignment]
+    buffered: io.BufferedReader = io.BufferedReader(utf8, BLOCK_BYTES)
     names, delimiter = _header(buffered.peek(_HEADER_BYTES_MAX)[:_HEADER_BYTES_MAX])
     return names, _batches(buffered, utf8, names, delimiter)
 
