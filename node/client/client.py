@@ -93,7 +93,10 @@ class Client:
         """
         question = query_string(
             bbox=bbox, datetime=datetime, from_=from_, to=to, sensors=sensors, filter=filter,
-            columns=columns, more={"limit": _page_limit(limit), "require": require, "timeout_ms": _ms(timeout_s)},
+            columns=columns,
+            more={
+                "limit": _page_limit(limit), "require": require, "timeout_ms": _ms(timeout_s)
+            },
         )  # fmt: skip
         target = f"{collection_path(collection)}/items?f=arrow&{question}"
         return self._rows(target, box_to_e7(bbox), limit, timeout_s)
@@ -217,7 +220,7 @@ class Client:
     ) -> tuple[str, Box | None, float | None]:
         timeout_s = selection.pop("timeout_s", None)
         extra = {name: selection.pop(name, None) for name in ("limit", "require")}
-        if kind in ("items", "within"):
+        if kind in ("items", "latest", "within"):
             extra["limit"] = _page_limit(extra["limit"])
         extra["timeout_ms"] = _ms(timeout_s)
         bbox = selection.get("bbox")
