@@ -54,17 +54,28 @@ def rows_to_features(
     )
 
 
-def rows_to_collection(rows: Rows, head: Mapping[str, Any]) -> bytes:
+def rows_to_collection(
+    rows: Rows,
+    head: Mapping[str, Any],
+    *,
+    extra: Mapping[str, pa.StringArray] | None = None,
+) -> bytes:
     """A FeatureCollection.
 
     Args:
         head: further members, such as `links`, `timeStamp`, `numberReturned`, `coverage`.
+        extra: further properties of each feature, as in `rows_to_features`.
     """
     parts: list[Any] = [
         orjson.dumps({"type": "FeatureCollection", **head})[:-1],
         b',"features":[',
     ]
-    parts.extend(text_bytes(rows_to_features(chunk)) for chunk in chunks(rows))
+    start = 0
+    for chunk in chunks(rows):
+        stop = start + len(chunk)
+        own = {name: texts.slice(start, len(chunk)) for name, texts in (extra or {}).items()}
+        parts.append(text_bytes(rows_to_features(chunk, extra=own)))
+        start = stop
     if len(rows):
         parts[-1] = memoryview(parts[-1])[:-1]  # the comma behind the last feature
     parts.append(b"]}")

@@ -1,0 +1,46 @@
+"""The application: routes, state and the one middleware put together."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from node.api.edge import ROLES_OF_HANDLERS, edge
+from node.api.openapi import openapi_document
+from node.api.pages import API_DOCUMENT
+from node.api.routes import ROUTES
+from node.api.state import STATE, State
+from node.config import Limits, Role
+from node.service.service import Service
+
+
+def make_app(
+    service: Service,
+    *,
+    limits: Limits | None = None,
+    cors: Sequence[str] = ("*",),
+    tokens: Mapping[str, Role] | None = None,
+    console: Callable[[web.Application], None] | None = None,
+) -> web.Application:
+    """Build the HTTP door of a node.
+
+    Args:
+        service: started and stopped by the caller.
+        cors: origins whose pages may call from a browser; "*" is any.
+        tokens: token → role; None or empty lets everybody in, which is only right on loopback
+            (the command checks that).
+        console: adds the map page and its files to the application.
+    """
+    limits = limits or Limits()
+    app = web.Application(middlewares=[edge], client_max_size=limits.request_bytes_max)
+    app[STATE] = State(service=service, limits=limits, cors=tuple(cors), tokens=tokens or {})
+    app[API_DOCUMENT] = openapi_document(ROUTES)
+    roles: dict[object, Role | None] = {route.handler: route.role for route in ROUTES}
+    app[ROLES_OF_HANDLERS] = roles
+    for route in ROUTES:
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)  # HEAD comes with it
+        else:
+            app.router.add_post(route.path, route.handler)
+    if console is not None:
+        console(app)
+    return app

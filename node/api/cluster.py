@@ -1,0 +1,152 @@
+"""The cluster as one node sees it: ring, status, health, readiness, metrics."""
+
+from dataclasses import fields
+from typing import Any
+
+from aiohttp import web
+
+from node.api.coverage import coverage_to_json, spans_to_shape, time_text
+from node.api.metrics import metric, request_metrics
+from node.api.parameters import read_parameters
+from node.api.problems import problem
+from node.api.respond import json_response
+from node.api.state import STATE, State
+from node.query import COVERAGE_ORDER
+from node.service.status import MemberStatus
+from zring import __version__
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+async def get_ring(request: web.Request) -> web.StreamResponse:
+    """Who owns what, and the settings that all nodes share."""
+    read_parameters(request.rel_url.raw_query_string, _NOTHING)
+    state = request.app[STATE]
+    ring = state.service.ring
+    settings = {entry.name: getattr(ring.settings, entry.name) for entry in fields(ring.settings)}
+    return json_response(
+        {
+            "cluster": ring.cluster_id,
+            "domain": ring.domain.degrees(),
+            "grain_level": ring.grain_level,
+            "digest": state.ring_text(),
+            "settings": {
+                name: dict(value) if name == "expiry_days" else value
+                for name, value in settings.items()
+            },
+            "spans": [
+                {
+                    "start": str(span.start),  # codes do not fit the numbers of JavaScript
+                    "stop": str(span.stop),
+                    "owner": span.owner,
+                    "next": span.next,
+                    "epoch": span.epoch,
+                }
+                for span in ring.spans
+            ],
+            "nodes": [_node(member) for member in state.service.status().members],
+        }
+    )
+
+
+def _node(member: MemberStatus) -> dict[str, Any]:
+    return {
+        "id": member.node,
+        "url": member.url,
+        "peer": member.peer_address,
+        "state": member.state,
+        "since": time_text(member.since_us),
+    }
+
+
+async def get_status(request: web.Request) -> web.StreamResponse:
+    """This node and the members as it knows them."""
+    read_parameters(request.rel_url.raw_query_string, _NOTHING)
+    state = request.app[STATE]
+    status = state.service.status()
+    collections = await state.service.collections()
+    return json_response(
+        {
+            "node": state.service.node_id,
+            "version": __version__,
+            "state": status.coverage.state,
+            "coverage": coverage_to_json(status.coverage, state.domain),
+            "ring_digest": state.ring_text(),
+            "collections": {
+                name: {
+                    "records": statistics.records,
+                    "values": dict(sorted(statistics.value_types.items())),
+                }
+                for name, statistics in sorted(collections.items())
+            },
+            "refusals": dict(status.refusals),
+            "nodes": [
+                {
+                    **_node(member),
+                    "records": member.records,
+                    "store_id": member.store_id,
+                    "sequence": member.sequence,
+                    "unfilled": member.unfilled,
+                    "owed": member.owed,
+                    "area": spans_to_shape(member.owns, state.domain),
+                    "holds": spans_to_shape(member.holds, state.domain),
+                }
+                for member in status.members
+            ],
+        }
+    )
+
+
+async def get_health(request: web.Request) -> web.StreamResponse:
+    """The process runs and its loop turns."""
+    return json_response({"status": "up", "node": request.app[STATE].service.node_id})
+
+
+async def get_ready(request: web.Request) -> web.StreamResponse:
+    """Whether queries and writes are worth sending here."""
+    state = request.app[STATE]
+    status = state.service.status()
+    if status.store.full:
+        return problem(
+            503,
+            "the store is nearly full; reads go on, writes are refused; free space or add a node",
+            reason="store-full",
+            headers={"Retry-After": "60"},
+        )
+    return json_response({"status": "ready", "coverage": status.coverage.state})
+
+
+async def get_metrics(request: web.Request) -> web.StreamResponse:
+    """Counters and gauges for Prometheus."""
+    state = request.app[STATE]
+    return web.Response(
+        body=(_service_metrics(state) + request_metrics(state.metrics)).encode(),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+def _service_metrics(state: State) -> str:
+    status = state.service.status()
+    store = status.store
+    texts = [
+        metric(f"zring_{name}_total", "counter", f"{name.replace('_', ' ')}.", [({}, value)])
+        for name, value in sorted(status.counters.items())
+    ]
+    texts.extend(
+        metric(f"zring_store_{name}_total", "counter", f"{name.replace('_', ' ')}.", [({}, value)])
+        for name, value in sorted(store.counters.items())
+    )
+    gauges = (
+        ("zring_records", "Records in this store, copies included.", store.records),
+        ("zring_log_records", "Records that wait to be merged into blocks.", store.log_records),
+        ("zring_blocks", "Blocks of this store.", store.blocks),
+        ("zring_store_live_bytes", "Bytes in use.", store.bytes_live),
+        ("zring_store_max_bytes", "Bytes that the store may use.", store.bytes_map_max),
+        ("zring_store_full", "1 when writes are refused.", int(store.full)),
+    )
+    texts.extend(metric(name, "gauge", text, [({}, value)]) for name, text, value in gauges)
+    members = [({"node": member.node, "state": member.state}, 1) for member in status.members]
+    texts.append(metric("zring_member", "gauge", "1 for the state a member is in.", members))
+    state_of = [({"state": name}, int(name == status.coverage.state)) for name in COVERAGE_ORDER]
+    texts.append(metric("zring_coverage", "gauge", "1 for the state of answers.", state_of))
+    return "".join(texts)
