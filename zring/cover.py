@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from zring.area import EARTH_RADIUS_M, Area, Bounds, Box, Circle, Polygon, haversine
+from zring.area import EARTH_RADIUS_M, Area, Bounds, Box, Circle, Polygon
 from zring.domain import E7_PER_DEGREE, Domain
 from zring.errors import OutsideDomain
 from zring.morton import AXIS_BITS, AXIS_STOP, CODE_BITS, Int64s, xy_to_code
@@ -24,6 +24,8 @@ from zring.span import Spans
 
 SPANS_MAX = 64
 """Default bound: each span is one seek in a store; beyond this, seeks cost more than rows."""
+SPANS_WITHOUT_SHAPE = 8
+"""With so few spans the bounds of a circle or polygon do as well as its shape, in half the time."""
 CELLS_PER_SPAN = 12
 """Cells looked at for each span allowed: finer cells than this no longer tighten the cover."""
 CELLS_MAX = 768
@@ -42,7 +44,7 @@ def cover(domain: Domain, area: Area, *, spans_max: int = SPANS_MAX) -> Spans:
 
     Raises:
         OutsideDomain: the area's bounds do not touch the domain.
-    Cost: about 30 µs for 8 spans, 100 µs for 64.
+    Cost: about 40 µs for a box or 8 spans, 90 µs for a circle, 140 µs for a polygon.
     """
     assert spans_max >= 1, spans_max
     west, south, east, north = _bounds_inside(domain, area.bounds)
@@ -55,18 +57,13 @@ def cover(domain: Domain, area: Area, *, spans_max: int = SPANS_MAX) -> Spans:
     x = np.arange(x_first >> shift, (x_last >> shift) + 1, dtype=np.int64)
     y = np.arange(y_first >> shift, (y_last >> shift) + 1, dtype=np.int64)
     cells = xy_to_code(x, np.zeros_like(x))[:, None] | xy_to_code(np.zeros_like(y), y)[None, :]
-    if isinstance(area, Box):
-        chosen = cells.ravel()
-    else:
-        edges = _cell_edges(domain, x=x, y=y, shift=shift)
-        touched = (
-            _touched_by_circle(area, edges)
-            if isinstance(area, Circle)
-            else (_touched_by_polygon(area, edges))
-        )
+    chosen = cells.ravel()
+    if spans_max > SPANS_WITHOUT_SHAPE and not isinstance(area, Box):
+        touched = _touched_by(area, _cell_edges(domain, x=x, y=y, shift=shift))
         # The bounds touch the domain but the shape itself may pass it by: a cover is never
         # empty, so such an area gets the cells of its bounds and finds nothing in them.
-        chosen = cells[touched] if touched.any() else cells.ravel()
+        if touched.any():
+            chosen = cells[touched]
     chosen.sort()
     return _join(chosen, bits=2 * shift, spans_max=spans_max)
 
@@ -143,28 +140,40 @@ def _cell_edges(domain: Domain, *, x: Int64s, y: Int64s, shift: int) -> Edges:
     )
 
 
+def _touched_by(area: Circle | Polygon, edges: Edges) -> Bools:
+    return (
+        _touched_by_circle(area, edges)
+        if isinstance(area, Circle)
+        else _touched_by_polygon(area, edges)
+    )
+
+
 def _touched_by_circle(circle: Circle, edges: Edges) -> Bools:
     """bool[columns, rows]: cells whose nearest point is within the radius.
 
-    The nearest point of a cell lies on the centre's meridian when the cell spans it, otherwise on
-    its western or eastern edge, where the great circle through the centre meets that meridian at
-    a right angle, or at a corner.
+    On every meridian the distance rises away from the foot of the great circle that meets it at
+    a right angle, so the nearest point of a column lies on the centre's meridian when the column
+    spans it, otherwise on its nearer edge; within a row, at the foot or at the end nearer to it.
     """
     west, east, south, north = (edge * _RADIANS_PER_E7 for edge in edges)
     lon, lat = circle.lon * _RADIANS_PER_E7, circle.lat * _RADIANS_PER_E7
-    south, north = south[None, :], north[None, :]
-    spans_meridian = ((west <= lon) & (lon <= east))[:, None]
-    nearest = np.where(spans_meridian, np.sin((np.clip(lat, south, north) - lat) / 2) ** 2, np.inf)
-    for edge in (west, east):
-        foot = np.arctan2(math.sin(lat), math.cos(lat) * np.cos(edge - lon))[:, None]
-        for candidate in (np.clip(foot, south, north), south, north):
-            nearest = np.minimum(
-                nearest,
-                haversine(lon=edge[:, None], lat=candidate, centre_lon=lon, centre_lat=lat),
-            )
+    # The nearer edge is the one less far around the globe; inside, the meridian itself.
+    to_west = np.abs(np.remainder(west - lon + math.pi, 2 * math.pi) - math.pi)
+    to_east = np.abs(np.remainder(east - lon + math.pi, 2 * math.pi) - math.pi)
+    apart = np.where((west <= lon) & (lon <= east), 0.0, np.minimum(to_west, to_east))
+    # Beyond 90 degrees of longitude the foot lies over the pole, in (90, 180] degrees, and
+    # clipping it gives the end nearer to that pole. Where the other end is nearer, both are more
+    # than a quarter of the globe away: no matter, as larger circles keep all cells.
+    foot = np.arctan2(math.sin(lat), math.cos(lat) * np.cos(apart))
+    nearest_lat = np.minimum(np.maximum(foot[:, None], south), north)
+    nearest = np.sin((nearest_lat - lat) / 2) ** 2
+    nearest += np.cos(nearest_lat) * (math.cos(lat) * np.sin(apart / 2) ** 2)[:, None]
+    if circle.radius_m >= EARTH_RADIUS_M * math.pi / 2:
+        return np.ones(nearest.shape, np.bool_)
     margin = circle.radius_m * 1e-9 + 0.01
     rim = min((circle.radius_m + margin) / EARTH_RADIUS_M, math.pi)
-    return nearest <= math.sin(rim / 2) ** 2
+    touched: Bools = nearest <= math.sin(rim / 2) ** 2
+    return touched
 
 
 def _touched_by_polygon(polygon: Polygon, edges: Edges) -> Any:

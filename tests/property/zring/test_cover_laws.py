@@ -123,3 +123,18 @@ def test_a_circle_that_passes_the_domain_by_still_has_a_cover() -> None:
     # Its bounds reach the domain's corner, the circle itself does not.
     circle = Circle.from_degrees(lon=134.9, lat=32.9, radius_m=12_000)
     assert cover(DEMO_DOMAIN, circle)
+
+
+@pytest.mark.parametrize("radius_m", [3e6, 9.9e6, 1.01e7, 1.5e7, 1.99e7])
+@pytest.mark.parametrize("centre", [(0, 1), (100, 60), (179, -80), (-30, -1), (10, 90)])
+def test_circles_as_large_as_continents_are_covered(
+    centre: tuple[int, int], radius_m: float
+) -> None:
+    circle = Circle.from_degrees(lon=centre[0], lat=centre[1], radius_m=radius_m)
+    rng = np.random.default_rng(3)
+    lon = rng.integers(WORLD.west, WORLD.east + 1, 5_000)
+    lat = rng.integers(WORLD.south, WORLD.north + 1, 5_000)
+    inside = circle.contains(lon=lon, lat=lat)
+    codes = WORLD.positions_to_codes(lon=lon[inside], lat=lat[inside])
+    for limit in (8, 64, 500):
+        assert contains(cover(WORLD, circle, spans_max=limit), codes).all()
