@@ -281,7 +281,4 @@ def _bounded(spans: Spans) -> Spans:
         : SUMMARY_SPANS_MAX - 1
     ]
     cuts = [0, *sorted(gaps), len(spans)]
-    return tuple(
-        (spans[first][0], spans[last - 1][1])
-        for first, last in pairwise(cuts)
-    )
+    return tuple((spans[first][0], spans[last - 1][1]) for first, last in pairwise(cuts))

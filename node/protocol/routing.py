@@ -2,8 +2,11 @@
 
 A `ReaderMap` is computed once for a ring and a standing of the members; queries are then laid
 over it. Owners answer for their spans while they are in contact and filled. Otherwise the
-nearest holder stands in, one that nobody owes anything first. Where the chosen reader is owed
-records by a keeper, the keeper reads the same span as well, and the span counts as settling.
+nearest holder stands in, and the other holders in contact are read as well: the owner may have
+gone between sending one replica its copy and the next, and only it knew that (until stores are
+compared by digest, which is the mover's work, nobody can tell a replica that is in step). Where
+the chosen reader is owed records by a keeper, the keeper reads the same span too, and the span
+counts as settling.
 """
 
 from bisect import bisect_right
@@ -51,7 +54,8 @@ class Route:
 
     Attributes:
         readers: (node, spans) sorted by node; spans of different readers are disjoint.
-        keepers: (node, spans) read besides the readers, because these are owed records.
+        keepers: (node, spans) read besides the readers: those who owe these records, and the
+            other holders where the owner does not read.
         missing: spans without any filled holder in contact (an unfilled one may still read them).
         stand_ins: owner without contact → spans that a replica reads in its place.
         settling: spans whose reader is owed records.
@@ -73,6 +77,7 @@ class Segment:
     owner: str
     reader: str | None
     filled: bool
+    others: tuple[str, ...] = ()
 
 
 class ReaderMap:
@@ -101,7 +106,9 @@ class ReaderMap:
         self._starts = [segment.start for segment in self._segments]
         self._boxes = _boxes(domain, self._segments)
         readers = {segment.reader for segment in self._segments}
-        whole = len(readers) == 1 and all(segment.filled for segment in self._segments)
+        whole = len(readers) == 1 and all(
+            segment.filled and not segment.others for segment in self._segments
+        )
         self.only_reader: str | None = next(iter(readers)) if whole and not self._owed else None
         """The node that reads everything, where one does and nothing is in its way."""
 
@@ -134,11 +141,14 @@ class ReaderMap:
 
     def _route(self, met: list[tuple[int, int, Segment]], spans: Spans | None) -> Route:
         read: dict[str, list[tuple[int, int]]] = {}
+        others: dict[str, list[tuple[int, int]]] = {}
         missing: list[tuple[int, int]] = []
         stand_ins: dict[str, list[tuple[int, int]]] = {}
         for start, stop, segment in met:
             if segment.reader is not None:
                 read.setdefault(segment.reader, []).append((start, stop))
+            for node in segment.others:
+                others.setdefault(node, []).append((start, stop))
             if not segment.filled:
                 missing.append((start, stop))
             elif segment.reader != segment.owner:
@@ -154,6 +164,10 @@ class ReaderMap:
         settling: Spans = ()
         for part in keepers.values():
             settling = union(settling, part)
+        for node, pairs in sorted(others.items()):
+            part = union(keepers.get(node, ()), cut(pairs))
+            if part:
+                keepers[node] = part
         owners = ((owner, cut(pairs)) for owner, pairs in sorted(stand_ins.items()))
         return Route(
             readers=tuple(readers),
@@ -168,7 +182,7 @@ class ReaderMap:
         for node, part in readers:
             for keeper, spans in sorted(self._owed.get(node, {}).items()):
                 shared = intersect(part, spans)
-                if shared and keeper != node:
+                if shared:
                     keepers[keeper] = union(keepers.get(keeper, ()), shared)
         return keepers
 
@@ -179,16 +193,9 @@ def _assign(start: int, stop: int, holders: tuple[str, ...], standing: Standing)
     filled = [node for node in present if node not in standing.unfilled]
     if owner in filled:
         return Segment(start, stop, owner, owner, True)
-    span: Spans = ((start, stop),)
-
-    def is_owed(node: str) -> bool:
-        return any(intersect(spans, span) for spans in standing.owed.get(node, {}).values())
-
-    in_step = [node for node in filled if not is_owed(node)]
-    for candidates in (in_step, filled):
-        if candidates:
-            return Segment(start, stop, owner, candidates[0], True)
-    return Segment(start, stop, owner, present[0] if present else None, False)
+    reader = filled[0] if filled else present[0] if present else None
+    others = tuple(node for node in present if node != reader)
+    return Segment(start, stop, owner, reader, bool(filled), others)
 
 
 def _joined(segments: Iterable[Segment]) -> list[Segment]:
@@ -200,8 +207,11 @@ def _joined(segments: Iterable[Segment]) -> list[Segment]:
             and last.owner == segment.owner
             and last.reader == segment.reader
             and last.filled == segment.filled
+            and last.others == segment.others
         ):
-            joined[-1] = Segment(last.start, segment.stop, last.owner, last.reader, last.filled)
+            joined[-1] = Segment(
+                last.start, segment.stop, last.owner, last.reader, last.filled, last.others
+            )
         else:
             joined.append(segment)
     return joined

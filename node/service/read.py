@@ -43,13 +43,13 @@ class Reader:
         here = self._parts.node_id
         if view.readers.only_reader == here and not view.away:
             return await self._read_here(query, _NO_DETOUR, deadline_ms)
-        if not view.standing.owed:
-            route = plan_route(view.ring.domain, view.readers, query)
-            if not route.missing and [node for node, _ in route.readers] == [here]:
-                return await self._read_here(query, route, deadline_ms)
+        route = plan_route(view.ring.domain, view.readers, query)
+        if not (route.missing or route.keepers) and [node for node, _ in route.readers] == [here]:
+            return await self._read_here(query, route, deadline_ms)
         parts: list[Rows] = []
         count = 0
-        run = Run(self._parts, Scatter(self._parts, view, query, deadline_ms=deadline_ms), query)
+        scatter = Scatter(self._parts, view, query, deadline_ms=deadline_ms, route=route)
+        run = Run(self._parts, scatter, query)
         end: Key | None = None
         async for rows, resume in run.rounds():
             end = resume

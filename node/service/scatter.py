@@ -91,15 +91,24 @@ class Scatter:
 
     Args:
         deadline_ms: on the node's monotonic clock.
+        route: where it was laid already.
     """
 
-    def __init__(self, parts: Parts, view: View, query: Query, *, deadline_ms: int) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        view: View,
+        query: Query,
+        *,
+        deadline_ms: int,
+        route: Route | None = None,
+    ) -> None:
         self._parts = parts
         self._view = view
         self._query = query
         self._failed: frozenset[str] = frozenset()
         self.deadline_ms = deadline_ms
-        self.route = plan_route(view.ring.domain, view.readers, query)
+        self.route = route or plan_route(view.ring.domain, view.readers, query)
         self._check()
 
     @property
