@@ -44,16 +44,12 @@ class Format:
     streams: bool = False
 
 
-def _arrow(rows: Rows) -> bytes:
-    return rows_to_stream(rows).to_pybytes()
-
-
 def _parquet(rows: Rows) -> bytes:
     return rows_to_parquet(rows).to_pybytes()
 
 
 GEOJSON = Format("geojson", GEOJSON_TYPE, None, JSON_ROWS_DEFAULT)
-ARROW = Format("arrow", ARROW_TYPE, _arrow, streams=True)
+ARROW = Format("arrow", ARROW_TYPE, rows_to_stream, streams=True)
 NDJSON = Format("ndjson", "application/x-ndjson", rows_to_ndjson, streams=True)
 CSV = Format("csv", "text/csv", rows_to_csv, streams=True)
 PARQUET = Format("parquet", "application/vnd.apache.parquet", _parquet)

@@ -58,12 +58,14 @@ def times_to_texts(times: Int64s) -> pa.StringArray:
 
 
 def _formatted(times: Int64s) -> pa.StringArray:
+    # Without a zone: Arrow looks a zone up again for every cell.
     seconds, micros = np.divmod(times, 1_000_000)
-    texts = pa.array(seconds).view(pa.timestamp("s", "UTC")).cast(pa.string())
+    texts = pa.array(seconds).view(pa.timestamp("s")).cast(pa.string())
     if micros.any():
-        exact = pa.array(times).view(TIME_TYPE).cast(pa.string())
+        exact = pa.array(times).view(pa.timestamp("us")).cast(pa.string())
         texts = pc.if_else(pa.array(micros == 0), texts, exact)
-    return pc.replace_substring(texts, " ", "T", max_replacements=1)
+    texts = pc.replace_substring(texts, " ", "T", max_replacements=1)
+    return pc.binary_join_element_wise(texts, "Z", "")
 
 
 def _as_mask(flags: pa.BooleanArray) -> Bools:
