@@ -102,7 +102,7 @@ def draw(rows: list[Row], areas: list[npt.NDArray[np.bool_]], path: Path) -> Non
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(rows), figsize=(2.4 * len(rows), 2.9))
+    figure, axes = plt.subplots(1, len(rows), figsize=(2.4 * len(rows), 3.2))
     reach = NODES_ACROSS / 2
     panels: list[Any] = list(axes)
     for row, served, panel in zip(rows, areas, panels, strict=True):
@@ -114,7 +114,7 @@ def draw(rows: list[Row], areas: list[npt.NDArray[np.bool_]], path: Path) -> Non
         panel.grid(color="grey", linewidth=0.4)
         panel.set_title(f"{row.placement} r={row.replicas}\noverlap {row.overlap:.2f}", fontsize=9)
     figure.suptitle("Area that the middle node serves when it is cut off", fontsize=10)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

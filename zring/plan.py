@@ -18,10 +18,10 @@ import numpy as np
 from zring.area import Box
 from zring.bisection import equal_shares
 from zring.errors import InvalidPlan
+from zring.heirs import nearest_heirs
 from zring.join import halved_spans, placed_spans
 from zring.load import NO_LOAD, Load
 from zring.morton import code_to_xy
-from zring.nearness import areas_to_rectangles, nearest_nodes
 from zring.placement import HolderMap, holder_map
 from zring.rectangle import box_to_rectangle
 from zring.ring import Ring
@@ -110,7 +110,7 @@ def plan_join(
 
 
 def plan_leave(ring: Ring, node: str, *, load: Load = NO_LOAD) -> Plan:
-    """An owner hands its area to the owners that lie nearest, grain by grain, and goes.
+    """An owner hands its area to the owners that lie nearest, piece by piece, and goes.
 
     Raises:
         InvalidPlan: it owns nothing, or is the last owner.
@@ -259,18 +259,7 @@ def _heirs(ring: Ring, node: str, load: Load) -> dict[str, Spans]:
         raise InvalidPlan(
             f"node {node} is the last owner; {_described(ring, spans, load)} would have none"
         )
-    rectangles = areas_to_rectangles(
-        [ring.owned(owner) for owner in others], grain_level=ring.grain_level
-    )
-    nearest = nearest_nodes(rectangles, grain_level=ring.grain_level, count=1)
-    stops = np.append(nearest.starts[1:], ring.spans[-1].stop).tolist()
-    pieces: dict[str, list[Span]] = {owner: [] for owner in others}
-    for start, stop, chosen in zip(
-        nearest.starts.tolist(), stops, nearest.chosen.tolist(), strict=True
-    ):
-        pieces[others[nearest.values[chosen][0]]].append((start, stop))
-    shares = {owner: intersect(tuple(found), spans) for owner, found in pieces.items()}
-    return {owner: share for owner, share in shares.items() if share}
+    return nearest_heirs(ring, spans, others)
 
 
 def _finished(

@@ -148,7 +148,8 @@ def test_a_leaving_node_is_inherited_by_its_neighbours() -> None:
     # The diagonal divides the quarter between the two that share an edge with it.
     assert length(intersect(done.owned("n4"), ((0, QUARTER),))) == 0
     gained = length(intersect(done.owned("n2"), ((0, QUARTER),))) / QUARTER
-    assert gained == pytest.approx(0.5, abs=0.01)
+    assert gained == pytest.approx(0.5, abs=0.02)
+    assert len(done.spans) < 200
     assert plan.at_risk == ()  # three nodes are left for three copies
 
 
@@ -285,4 +286,5 @@ def test_records_to_carry_count_every_new_holder() -> None:
 def test_plans_work_on_the_world() -> None:
     ring = founding_ring("world", WORLD, 12, FOUR)
     plan = plan_join(ring, "n5", policy="place", lon=e7(135), lat=e7(35))
+    assert len(plan_leave(ring, "n2").moves) < 200
     assert committed(plan, ring).owner_of(WORLD.position_to_code(lon=e7(135), lat=e7(35))) == "n5"
