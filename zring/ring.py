@@ -22,7 +22,7 @@ Document (msgpack, one map; readers ignore fields they do not know):
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -33,86 +33,26 @@ from zring.digest import hash_bytes
 from zring.domain import Domain
 from zring.errors import DifferentCluster, InvalidArea, InvalidDocument
 from zring.morton import CODE_BITS, CODE_STOP
+from zring.settings import EPOCH_MAX, PLACEMENTS, Settings, check_name, check_range, packed
 from zring.span import Spans, normalise
 
+__all__ = [
+    "EPOCH_MAX",
+    "PLACEMENTS",
+    "Ring",
+    "RingSpan",
+    "Settings",
+    "founding_ring",
+    "from_document",
+    "merge",
+    "to_document",
+]
+
 DOCUMENT_VERSION = 1
-PLACEMENTS = ("halo", "edge", "corner", "moore")
-NAME_BYTES_MAX = 128
-"""Names of clusters, nodes and collections; they stand in every ring and on every status page."""
 NODES_MAX = 10_000
 """Members of one cluster; gossip and status pages are made for hundreds."""
 SPANS_MAX = 1 << 20
 """Spans of one ring: 100 nodes of 10,000 scattered cells each; more belongs on coarser grains."""
-EPOCH_MAX = 1 << 53
-"""Changes of a ring; an epoch beyond it is damage, and would leave no room to move forward."""
-COPIES_MAX = 64
-"""Replicas or far copies of a grain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What all nodes must agree on besides ownership.
-
-    Attributes:
-        epoch: rises with every change; settings of the greatest epoch win a merge.
-        placement: one of `PLACEMENTS`.
-        replicas: nodes besides the owner that keep each grain (`halo` only).
-        far_copies: further copies on the farthest nodes.
-        archives: nodes that own nothing and hold everything, sorted.
-        expiry_days: collection → first day (since the epoch of time) that is kept.
-
-    Raises:
-        InvalidDocument: names the setting and what it may be.
-    """
-
-    epoch: int = 0
-    placement: str = "halo"
-    replicas: int = 2
-    far_copies: int = 0
-    archives: tuple[str, ...] = ()
-    expiry_days: Mapping[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _check_range("settings.epoch", self.epoch, 0, EPOCH_MAX)
-        if self.placement not in PLACEMENTS:
-            raise InvalidDocument(
-                f"placement={self.placement!r} is none of {', '.join(PLACEMENTS)}"
-            )
-        _check_range("replicas", self.replicas, 0, COPIES_MAX)
-        _check_range("far_copies", self.far_copies, 0, COPIES_MAX)
-        for name in (*self.archives, *self.expiry_days):
-            _check_name(name)
-        if list(self.archives) != sorted(set(self.archives)):
-            object.__setattr__(self, "archives", tuple(sorted(set(self.archives))))
-        for collection, day in self.expiry_days.items():
-            _check_range(f"expiry_days.{collection}", day, -(1 << 31), 1 << 31)
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain values in a fixed order."""
-        return {
-            "epoch": self.epoch,
-            "placement": self.placement,
-            "replicas": self.replicas,
-            "far_copies": self.far_copies,
-            "archives": list(self.archives),
-            "expiry_days": dict(sorted(self.expiry_days.items())),
-        }
-
-    def rank(self) -> tuple[int, int, bytes]:
-        """What decides between two settings: the epoch, then the digest of the content.
-
-        Expiry days are left out: they are merged one by one and never go back (PROTOCOL 8).
-        """
-        content = _packed({**self.to_plain(), "expiry_days": {}})
-        return self.epoch, hash_bytes(content), content
-
-    def merged(self, other: "Settings") -> "Settings":
-        """The settings of the greater rank, with the greater expiry day of each collection."""
-        winner = max(self, other, key=Settings.rank)
-        days = dict(self.expiry_days)
-        for collection, day in other.expiry_days.items():
-            days[collection] = max(day, days.get(collection, day))
-        return replace(winner, expiry_days=days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +89,8 @@ class Ring:
     _digest: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_name(self.cluster_id)
-        _check_range("grain_level", self.grain_level, 1, CODE_BITS // 2)
+        check_name(self.cluster_id)
+        check_range("grain_level", self.grain_level, 1, CODE_BITS // 2)
         object.__setattr__(self, "spans", _joined(self.spans))
         _check_spans(self.spans, grain_codes=self.grain_codes)
         object.__setattr__(self, "_starts", tuple(span.start for span in self.spans))
@@ -270,7 +210,7 @@ def founding_ring(
     Raises:
         InvalidDocument: no founders, one named twice, or more of them than grains.
     """
-    _check_range("grain_level", grain_level, 1, CODE_BITS // 2)
+    check_range("grain_level", grain_level, 1, CODE_BITS // 2)
     grains = 1 << (2 * grain_level)
     if not founders or len(set(founders)) != len(founders) or len(founders) > grains:
         raise InvalidDocument(
@@ -318,7 +258,7 @@ def to_document(ring: Ring) -> bytes:
     nodes = sorted({span.owner for span in ring.spans} | {s.next for s in ring.spans if s.next})
     index = {name: at for at, name in enumerate(nodes)}
     domain = ring.domain
-    return _packed(
+    return packed(
         {
             "version": DOCUMENT_VERSION,
             "cluster": ring.cluster_id,
@@ -353,7 +293,7 @@ def from_document(document: bytes) -> Ring:
             "upgrade this node"
         )
     grain_level = _integer(plain, "grain_level")
-    _check_range("grain_level", grain_level, 1, CODE_BITS // 2)
+    check_range("grain_level", grain_level, 1, CODE_BITS // 2)
     edges = _integers(plain, "domain")
     if len(edges) != 4:
         raise InvalidDocument(f"domain={edges} has not four edges")
@@ -428,29 +368,12 @@ def _check_spans(spans: Sequence[RingSpan], *, grain_codes: int) -> None:
             )
         if span.stop % grain_codes:
             raise InvalidDocument(f"span {span.start}-{span.stop} does not end on a grain")
-        _check_range("epoch", span.epoch, 0, EPOCH_MAX)
+        check_range("epoch", span.epoch, 0, EPOCH_MAX)
         expected = span.stop
     if expected != CODE_STOP:
         raise InvalidDocument(f"spans stop at {expected}, not at {CODE_STOP}")
     for name in {span.owner for span in spans} | {s.next for s in spans if s.next is not None}:
-        _check_name(name)
-
-
-def _check_name(name: str) -> None:
-    if not 1 <= len(name.encode(errors="replace")) <= NAME_BYTES_MAX or not name.isprintable():
-        raise InvalidDocument(
-            f"name {name[:NAME_BYTES_MAX]!r} must be printable, of 1 to {NAME_BYTES_MAX} bytes"
-        )
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise InvalidDocument(f"{name}={value} is not between {low} and {high}")
-
-
-def _packed(plain: object) -> bytes:
-    packed: bytes = msgpack.packb(plain, use_bin_type=True)
-    return packed
+        check_name(name)
 
 
 def _member(plain: dict[str, Any], name: str, kind: type) -> Any:
