@@ -10,10 +10,10 @@ of every code; (4) a cover holds every code of its area and never more spans tha
 
 Files, from the ground up: `morton` (interleaved codes), `domain` (rectangle, positions to
 codes), `span` (sets of half-open code intervals), `area` (boxes, circles, polygons with an exact
-test), `cover` (the spans that cover an area), `settings` and `ring` (who owns which span, merged without a
-vote), `steps` and `nearness` (which nodes lie nearest to every grain), `placement` (who holds
-copies), `load` (records by grain), `rectangle`, `join`, `bisection`, `heirs` (where an area is
-cut), `plan` (changes of the ring as values), `digest` and `digest_tree` (64-bit identities of
+test), `cover` (the spans that cover an area), `settings` and `ring` (who owns which span, merged
+without a vote), `steps` and `nearness` (which nodes lie nearest to every grain), `placement` (who
+holds copies), `load` (records by grain), `rectangle`, `join`, `bisection`, `heirs` (where an area
+is cut), `plan` (changes of the ring as values), `digest` and `digest_tree` (64-bit identities of
 records, buckets and documents), `errors`.
 
 What it does not do: it never decides from who is up. Reading, writing, moving and telling the
