@@ -151,7 +151,7 @@ class NodeSettings:
         if self.advertise:
             parse_address(self.advertise, setting="node.advertise")
         _require(
-            self.listen != self.peer_listen or self.listen.endswith(":0"),
+            self.listen != self.peer_listen,
             "node.peer_listen",
             self.peer_listen,
             "is the address of node.listen; people and nodes use different ports",
@@ -174,6 +174,8 @@ class SecuritySettings:
     """Certificate chain (PEM) for both ports."""
     tls_key: Path | None = None
     """Private key (PEM) of the certificate."""
+    tls_ca: Path | None = None
+    """Certificates (PEM) to trust when calling other nodes; default: the system's."""
     tokens: Mapping[str, Role] = field(default_factory=dict)
     """Token of a client → its role: read, write (also reads) or operate (may do everything).
     Empty: no token is asked for. As a flag or variable: token=role,token=role."""
@@ -258,7 +260,7 @@ def parse_address(text: str, *, setting: str = "address") -> tuple[str, int]:
         ConfigInvalid: names the setting.
     """
     host, colon, port = text.rpartition(":")
-    valid = bool(colon) and bool(host) and port.isascii() and port.isdigit() and int(port) < 1 << 16
+    valid = bool(colon) and bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16
     _require(valid, setting, text, "is no address; write HOST:PORT, for example 127.0.0.1:7070")
     return host.removeprefix("[").removesuffix("]"), int(port)
 

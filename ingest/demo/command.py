@@ -125,7 +125,7 @@ def _timings_table(timings: list[Timing]) -> Table:
         box=None,
     )
     table.add_column("search")
-    for title in ("records", "mean", "best", "published", "times faster"):
+    for title in ("records", "mean", "best", "published", "faster"):
         table.add_column(title, justify="right")
     table.add_column("answer")
     for timing in timings:
@@ -135,7 +135,7 @@ def _timings_table(timings: list[Timing]) -> Table:
             f"{timing.mean_s * 1e3:.1f} ms",
             f"{timing.best_s * 1e3:.1f} ms",
             f"{timing.search.published_s * 1e3:.1f} ms",
-            f"{timing.search.published_s / timing.mean_s:,.0f}",
+            f"{timing.search.published_s / timing.mean_s:,.0f} ×",
             timing.coverage,
         )
     return table

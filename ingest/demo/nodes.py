@@ -133,6 +133,21 @@ class NodeProcess:
             self._process.kill()
         self._reap()
 
+    def send(self, signal_number: int) -> None:
+        """Send the process a signal."""
+        assert self._process is not None
+        self._process.send_signal(signal_number)
+
+    def close_input(self) -> None:
+        """End its standard input, as the end of this process would."""
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.close()
+
+    def wait_ended(self, *, timeout_s: float) -> int:
+        """Wait until the process ends by itself; returns its exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout_s)
+
     def _reap(self) -> None:
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.close()

@@ -24,7 +24,7 @@ class Search:
 
 
 SEARCHES = (
-    Search("inside one node's area", (135.02, 33.82, 135.78, 34.58), 0.9282),
+    Search("in one node's area", (135.02, 33.82, 135.78, 34.58), 0.9282),
     Search("across nodes", (135.2, 33.2, 136.4, 34.4), 0.6132),
 )
 

@@ -14,12 +14,15 @@ import uvloop
 from aiohttp import web
 
 from node.api.app import make_app
+from node.api.pages import CONSOLE
+from node.api.server import start_site
 from node.cli.identity import META_NAME, bytes_to_identity, identity_to_bytes, named_config
 from node.cli.logs import start_logging
 from node.cli.serve_options import load_settings, settings_options
 from node.cli.settings import Loaded
 from node.clock import SystemClock
 from node.config import Config, parse_address
+from node.console import add_console
 from node.errors import ConfigInvalid
 from node.peer.http import HttpTransport
 from node.service.service import Service
@@ -28,8 +31,6 @@ from zring.ring import Ring, Settings, founding_ring
 
 SWITCH_INTERVAL_S = 0.000_5
 """Merging runs on a thread of its own; with Python's 5 ms it would delay every read by that."""
-STOP_TIMEOUT_S = 10.0
-"""Requests under way get this long to end when the node is told to stop."""
 
 log = logging.getLogger("zring.serve")
 
@@ -90,22 +91,18 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
 async def serve_clients(config: Config, service: Service, stop: asyncio.Event) -> None:
     """Open the door for people and programs until `stop` is set."""
     app = make_app(
-        service, limits=config.limits, cors=config.http.cors, tokens=config.security.tokens
+        service,
+        limits=config.limits,
+        cors=config.http.cors,
+        tokens=config.security.tokens,
+        console=_add_map,
     )
-    runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=STOP_TIMEOUT_S
-    )
-    await runner.setup()
+    host, port = parse_address(config.node.listen)
     try:
-        host, port = parse_address(config.node.listen)
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=tls_context(config)).start()
-        except OSError as error:
-            raise ConfigInvalid(
-                f"node.listen={config.node.listen} cannot be used: {error.strerror}; "
-                "see zring doctor",
-                setting="node.listen",
-            ) from None
+        runner, _ = await start_site(app, host=host, port=port, tls=server_tls(config))
+    except OSError as error:
+        raise address_taken("node.listen", config.node.listen, error) from None
+    try:
         # What lives since the start stays; the collector need not look at it again.
         gc.freeze()
         click.echo(
@@ -118,10 +115,28 @@ async def serve_clients(config: Config, service: Service, stop: asyncio.Event) -
         await runner.cleanup()
 
 
+def _add_map(app: web.Application) -> None:
+    app[CONSOLE] = add_console(app)
+
+
 def make_service(config: Config, engine: LmdbEngine) -> Service:
-    """The service with its real network, clock and disk."""
+    """The service with its real network, clock and disk; takes the peer port.
+
+    Raises:
+        ConfigInvalid: the port is taken.
+    """
     host, port = parse_address(config.node.peer_listen)
-    transport = HttpTransport(host, port, config.cluster.key)
+    transport = HttpTransport(
+        listen_host=host,
+        listen_port=port,
+        cluster_key=config.cluster.key,
+        server_ssl=server_tls(config),
+        client_ssl=peer_tls(config),
+    )
+    try:
+        transport.bind()
+    except OSError as error:
+        raise address_taken("node.peer_listen", config.node.peer_listen, error) from None
     return Service(
         node_id=config.node.name,
         ring=birth_ring(config),
@@ -132,6 +147,15 @@ def make_service(config: Config, engine: LmdbEngine) -> Service:
         seeds=config.node.seeds,
         client_url=node_url(config),
         peer_address=config.node.advertise or config.node.peer_listen,
+    )
+
+
+def address_taken(setting: str, address: str, error: OSError) -> ConfigInvalid:
+    """The error for an address that cannot be listened on."""
+    return ConfigInvalid(
+        f"{setting}={address} cannot be used: {error.strerror}; another process may have it: "
+        "see zring doctor",
+        setting=setting,
     )
 
 
@@ -165,14 +189,14 @@ def stop_event(*, stop_on_eof: bool) -> asyncio.Event:
     return stop
 
 
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """The TLS settings of the client port; None without TLS.
+def server_tls(config: Config) -> ssl.SSLContext | None:
+    """TLS of both ports; None without a certificate.
 
     Raises:
         ConfigInvalid: the files cannot be used.
     """
     security = config.security
-    if security.tls_cert is None:
+    if security.tls_cert is None or security.tls_key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -183,6 +207,23 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
             setting="security.tls_cert",
         ) from None
     return context
+
+
+def peer_tls(config: Config) -> ssl.SSLContext | None:
+    """TLS for calls to other nodes; None without a certificate of our own.
+
+    Raises:
+        ConfigInvalid: `tls_ca` cannot be used.
+    """
+    security = config.security
+    if security.tls_cert is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=security.tls_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigInvalid(
+            f"security.tls_ca={security.tls_ca} cannot be used: {error}", setting="security.tls_ca"
+        ) from None
 
 
 def node_url(config: Config) -> str:

@@ -158,6 +158,10 @@ class Client:
         """The state of the cluster as the node behind `url` sees it."""
         return self._channel.json("/cluster/status", url=self.url)
 
+    def metrics(self) -> str:
+        """The counters of the node behind `url`, in Prometheus' text format."""
+        return bytes(self._channel.request("GET", "/metrics", url=self.url).body).decode()
+
     def date(self) -> str | None:
         """The clock of the node behind `url`, as HTTP writes it."""
         return self._channel.request("GET", "/health", url=self.url).headers.get("date")

@@ -83,9 +83,9 @@ def test_a_box_that_is_none(run) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_serve_beyond_loopback_says_exactly_what_is_missing(run) -> None:  # type: ignore[no-untyped-def]
-    result = run("serve", "--listen", "0.0.0.0:0")
+    result = run("serve", "--listen", "0.0.0.0:7070")
     assert result.exit_code == USAGE
-    for word in ("node.listen=0.0.0.0:0", "security.tls_cert", "cluster.key", "security.tokens"):
+    for word in ("node.listen=0.0.0.0:7070", "security.tls_cert", "cluster.key", "security.tokens"):
         assert word in result.stderr
     assert "--insecure" in result.stderr
 

@@ -1,0 +1,63 @@
+"""What the tests put into clusters, and where these stand."""
+
+import socket
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.demo.nodes import NodePlace
+from node.client import Client
+
+NAMES = ("sw", "nw", "se", "ne")
+DAY_US = 86_400_000_000
+START_US = 1_688_169_600_000_000
+"""2023-07-01T00:00:00Z"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
+
+
+def make_places(folder: Path) -> list[NodePlace]:
+    """Four founders below a folder, on free ports."""
+    ports = free_ports(2 * len(NAMES))
+    return [
+        NodePlace(name, ports[index], ports[index + len(NAMES)], folder / name)
+        for index, name in enumerate(NAMES)
+    ]
+
+
+def make_records(count: int, *, seed: int, sensors: int = 200) -> pa.Table:
+    """Records of fixed sensors all over the square within one day; every identity is different."""
+    rng = np.random.default_rng(seed)
+    sensor = rng.integers(0, sensors, count)
+    lon = 135.0 + 1.6 * ((sensor * 0.618034) % 1.0)
+    lat = 33.0 + 1.6 * ((sensor * 0.414214) % 1.0)
+    step_us = DAY_US // count
+    return pa.table(
+        {
+            "sensor": pa.array([f"s{number}" for number in sensor.tolist()]),
+            "time": pa.array(START_US + step_us * np.arange(count)).view(
+                pa.timestamp("us", tz="UTC")
+            ),
+            "lon": pa.array(np.round(lon, 6)),
+            "lat": pa.array(np.round(lat, 6)),
+            "temp": pa.array(np.round(rng.normal(20, 8, count), 1)),
+        }
+    )
+
+
+def counter(url: str, name: str) -> float:
+    """The sum of all lines of a metric at one node; 0 where there is none."""
+    with Client(url, direct=True) as one:
+        lines = [line for line in one.metrics().splitlines() if not line.startswith("#")]
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name
+    )
