@@ -43,4 +43,6 @@ def make_app(
             app.router.add_post(route.path, route.handler)
     if console is not None:
         console(app)
+        # The page's files hold no data; what the page then asks for needs the token.
+        roles.update({route.handler: None for route in app.router.routes()} | roles)
     return app
