@@ -61,7 +61,7 @@ def test_a_small_box_meets_few_owners_of_space_and_nearly_all_of_hashes() -> Non
     hashed = HashRing(NODES)
     rng = np.random.default_rng(17)
     met_space, met_hash = [], []
-    for _ in range(50):
+    for _ in range(12):
         west = int(rng.integers(DEMO_DOMAIN.west, DEMO_DOMAIN.east - BOX_SIDE))
         south = int(rng.integers(DEMO_DOMAIN.south, DEMO_DOMAIN.north - BOX_SIDE))
         spans = cover(DEMO_DOMAIN, Box(west, south, west + BOX_SIDE, south + BOX_SIDE))
