@@ -55,7 +55,9 @@ def test_the_first_rows_are_found_again(parts, amedas_files):
         [pa.table(dict(part.columns)) for part in parts if len(part.rows)],
         promote_options="default",
     )
-    first = {(row["sensor"], row["time"].isoformat()): row for row in table.slice(0, 500).to_pylist()}
+    first = {
+        (row["sensor"], row["time"].isoformat()): row for row in table.slice(0, 500).to_pylist()
+    }
     checked = 0
     with gzip.open(amedas_files / NAME, "rt", encoding="utf-8") as stream:
         for row, _ in zip(csv.DictReader(stream), range(100), strict=False):
@@ -163,7 +165,8 @@ def test_bad_rows_are_refused_alone(read):
 
 
 def test_positions_come_from_the_station_table_where_the_file_has_none(read, stations):
-    text = "time,station,element,value\n2023-07-13T04:00:00Z,65042,temp,1\n2023-07-13T04:00:00Z,x,temp,1\n"
+    time = "2023-07-13T04:00:00Z"
+    text = f"time,station,element,value\n{time},65042,temp,1\n{time},x,temp,1\n"
     parts = read("long", text)
     (part,) = [part for part in parts if len(part.rows)]
     assert (part.columns["lon"][0].as_py(), part.columns["lat"][0].as_py()) == (

@@ -48,7 +48,8 @@ def test_a_blank_flag_means_not_observed(read):
 
 
 def test_names_of_columns_may_hold_the_date(read):
-    header = "11日の最高気温(℃),11日の最高気温の品質情報,11日の最高気温起時（時）,11日の最高気温起時（分）"
+    names = ("(℃)", "の品質情報", "起時（時）", "起時（分）")
+    header = ",".join(f"11日の最高気温{name}" for name in names)
     part = _row(read, "65042,和歌山,2017,04,11,24,00,25.5,5,24,00", header, "mxtemsadext00_rct.csv")
     assert part.columns["dayMaxTemp"].to_pylist() == [25.5]
     assert part.columns["dayMaxTemp_flag"].to_pylist() == [1]
@@ -56,7 +57,8 @@ def test_names_of_columns_may_hold_the_date(read):
 
 
 def test_wind_directions_are_codes(read):
-    header = "今日の最大風速(m/s),今日の最大風速の品質情報,今日の最大風速風向,今日の最大風速風向の品質情報"
+    names = ("(m/s)", "の品質情報", "風向", "風向の品質情報")
+    header = ",".join(f"今日の最大風速{name}" for name in names)
     part = _row(read, "65042,和歌山,2017,04,11,12,00,7.5,8,北北東,8", header, "mxwsp00_rct.csv")
     assert part.columns["dayMaxWind"].to_pylist() == [7.5]
     assert part.columns["dayMaxWindDirection"].to_pylist() == [1]
@@ -68,9 +70,8 @@ def test_what_the_current_value_is_stands_in_the_name(read):
 
 
 def test_rows_of_another_width_or_time_are_refused_alone(read):
-    rows = (
-        "65042,和歌山,2017,04,11,15,00,0.0,8\n65356,潮岬,2017,04\n65042,和歌山,2017,02,30,15,00,0.0,8"
-    )
+    good, day_30 = (f"65042,和歌山,2017,{day},15,00,0.0,8" for day in ("04,11", "02,30"))
+    rows = f"{good}\n65356,潮岬,2017,04\n{day_30}"
     part = _row(read, rows)
     assert len(part.rows) == 1
     assert [(entry.row, entry.reason) for entry in part.refused] == [

@@ -60,8 +60,8 @@ def test_unknown_sensors_are_found(stations):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[]", b'{"1": 5}', b'{"1": {"lat": [1, 2], "lon": ["a", 3]}}', b"id,lon,lat\na,x,1\n",
-     b'{"1": {"lat": [1, null], "lon": [1, 2]}}', "観測所番号,緯度(度)\n1,2\n".encode()],
+    [b"", b"{", b"[]", b'{"1": 5}', b'{"1": {"lat": [1, 2], "lon": ["a", 3]}}', 
+     b"id,lon,lat\na,x,1\n", b'{"1": {"lat": [1, null], "lon": [1, 2]}}', "観測所番号,緯度(度)\n1,2\n".encode()],
 )  # fmt: skip
 def test_what_is_no_table_is_said(data):
     with pytest.raises(IngestError):
