@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from node.codec.decoded import Decoded, Rejecter
 from node.codec.json_records import records_to_rows

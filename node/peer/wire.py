@@ -11,7 +11,7 @@ Unknown fields are ignored. Any bytes decode or raise `BadRequest`.
 from collections.abc import Mapping
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from node import errors
 from node.errors import BadRequest, NodeError, PeerRefused

@@ -7,7 +7,7 @@ otherwise handed out as it is: a query pays nothing for it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from node.clock import Clock
 from node.config import Limits
@@ -115,9 +115,13 @@ class Members:
             self._view_epochs = epochs
         return self._view
 
+    def as_of_us(self) -> int:
+        """The moment that an answer begun now can speak for; take it before reading."""
+        return self.health.as_of_us(self._clock.now_us())
+
     def coverage(self, route: Route, away: Mapping[str, int]) -> Coverage:
-        """What can be said now of an answer read along `route`."""
-        return coverage_of(route, as_of=self.health.as_of_us(self._clock.now_us()), away=away)
+        """What can be said of an answer that is about to be read along `route`."""
+        return coverage_of(route, as_of=self.as_of_us(), away=away)
 
     def address_of(self, node: str) -> str:
         """Where a member is reached; "" while it never said hello."""

@@ -6,9 +6,10 @@ else this node as keeper. So whoever owes a record also has it, and a crash forg
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import numpy as np
 
 from node.errors import DeadlineExceeded, NodeError, Unavailable
@@ -113,14 +114,8 @@ class Writer:
         sets, by_node = _shares(view, batch.rows, here=parts.node_id)
         tally = Tally(sets, here=parts.node_id, w=batch.w)
         parcels = self._send(batch, by_node, view, tally)
-        meta = parts.members.changed_settings()
-        try:
-            await parts.engine.write([(batch.collection, batch.rows)], meta=meta)
-        except NodeError:
-            parts.members.hints.dirty = parts.members.hints.dirty or bool(meta)
-            raise
+        await self._store(batch.collection, batch.rows)
         tally.stored(parts.node_id)
-        parts.counters.records_stored += len(batch.rows)
         if any(parts.node_id not in holders for holders in sets):
             parts.counters.records_kept += len(batch.rows)
         await self._wait(tally, parcels, deadline_ms=batch.deadline_ms)
@@ -129,6 +124,30 @@ class Writer:
                 if not parcel.arrived.done():
                     self._delivery.acknowledge(node, parcel)
         return tally.reply(len(batch.rows))
+
+    async def store_copy(self, collection: str, rows: Rows, absent: Sequence[str]) -> None:
+        """Store what another node took; absent holders of the rows are owed it by this one too.
+
+        Raises:
+            StoreFull: nothing was stored.
+        """
+        parts = self._parts
+        if absent:
+            _, by_node = _shares(parts.members.view(), rows, here=parts.node_id)
+            for node in sorted(set(absent) & set(by_node)):
+                places = places_of(collection, by_node[node])
+                parts.members.hints.fail(node, places, late=False)
+        await self._store(collection, rows)
+
+    async def _store(self, collection: str, rows: Rows) -> None:
+        parts = self._parts
+        meta = parts.members.changed_settings()
+        try:
+            await parts.engine.write([(collection, rows)], meta=meta)
+        except NodeError:
+            parts.members.hints.dirty = parts.members.hints.dirty or bool(meta)
+            raise
+        parts.counters.records_stored += len(rows)
 
     async def _round(
         self, batch: Batch, failed: frozenset[str]
@@ -194,10 +213,11 @@ class Writer:
     ) -> dict[str, list[Parcel]]:
         parcels: dict[str, list[Parcel]] = {}
         hints = self._parts.members.hints
+        absent = tuple(node for node in by_node if node not in view.standing.contact)
         for node, rows in by_node.items():
             places = places_of(batch.collection, rows)
             if node in view.standing.contact:
-                parcels[node] = self._delivery.send(node, batch.collection, rows, places)
+                parcels[node] = self._delivery.send(node, batch.collection, rows, places, absent)
                 tally.sent(node)
             else:
                 hints.fail(node, places, late=False)
