@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from zring.domain import Domain
 from zring.morton import CODE_STOP
-from zring.span import Spans, intersect, normalise, spans_to_cells, union
+from zring.span import Span, Spans, intersect, normalise, spans_to_cells, union
 
 Bounds = tuple[int, int, int, int]
 
@@ -185,6 +185,35 @@ class ReaderMap:
                 if shared:
                     keepers[keeper] = union(keepers.get(keeper, ()), shared)
         return keepers
+
+
+def in_step_readers(
+    stretches: Sequence[tuple[Span, tuple[str, ...]]], slow: str, standing: Standing
+) -> dict[str, Spans] | None:
+    """Replicas that may answer in the place of a slow owner without any loss of coverage.
+
+    Everything that the owner acknowledged before the answer's `as_of` is at a replica or owed to
+    it, so one that nobody owes anything, the slow owner included, is in step.
+
+    Args:
+        stretches: (span, holders) to be read, each owned by the slow node.
+    Returns:
+        node → spans, sorted by node; None when some stretch has no such replica.
+    """
+    chosen: dict[str, list[Span]] = {}
+    for span, holders in stretches:
+        fit = [
+            node
+            for node in holders[1:]
+            if node != slow
+            and node in standing.contact
+            and node not in standing.unfilled
+            and not any(intersect(owed, (span,)) for owed in standing.owed.get(node, {}).values())
+        ]
+        if holders[0] != slow or not fit:
+            return None
+        chosen.setdefault(fit[0], []).append(span)
+    return {node: normalise(spans) for node, spans in sorted(chosen.items())}
 
 
 def _assign(start: int, stop: int, holders: tuple[str, ...], standing: Standing) -> Segment:

@@ -31,6 +31,8 @@ class Parcel:
 
     Attributes:
         places: what `Hints` was told that these rows touch.
+        absent: holders without contact: whoever gets a copy owes it to them as well, so that
+            they get theirs even when the node that took the rows never returns.
         late: the batch was acknowledged before this copy was confirmed.
         arrived: done once it is known whether the holder has the rows on its disk.
     """
@@ -38,6 +40,7 @@ class Parcel:
     collection: str
     rows: Rows
     places: Sequence[Place]
+    absent: Sequence[str]
     size: int
     arrived: asyncio.Future[bool]
     late: bool = False
@@ -72,7 +75,14 @@ class Delivery:
         self._room = asyncio.Event()
         self.bytes_queued = 0
 
-    def send(self, node: str, collection: str, rows: Rows, places: Sequence[Place]) -> list[Parcel]:
+    def send(
+        self,
+        node: str,
+        collection: str,
+        rows: Rows,
+        places: Sequence[Place],
+        absent: Sequence[str] = (),
+    ) -> list[Parcel]:
         """Queue rows for a holder, large ones in several parcels; call before they are stored
         here, so that the intent to send them is stored with them."""
         courier = self._couriers.get(node)
@@ -83,7 +93,7 @@ class Delivery:
         for chunk in split_rows(rows):
             self._members.hints.intend(node, places)
             arrived: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            parcel = Parcel(collection, chunk, places, chunk.nbytes(), arrived)
+            parcel = Parcel(collection, chunk, places, absent, chunk.nbytes(), arrived)
             courier.queue.append(parcel)
             self.bytes_queued += parcel.size
             parcels.append(parcel)
@@ -130,7 +140,11 @@ class Delivery:
         while courier.queue:
             parcel = courier.queue[0]
             fits = size + parcel.size <= MESSAGE_BYTES_MAX
-            if taken and (parcel.collection != taken[0].collection or not fits):
+            if taken and not (
+                fits
+                and parcel.collection == taken[0].collection
+                and parcel.absent == taken[0].absent
+            ):
                 break
             taken.append(courier.queue.popleft())
             size += parcel.size
@@ -142,7 +156,7 @@ class Delivery:
             await self._peers.call(
                 self._members.address_of(node),
                 "copy",
-                {"collection": parcels[0].collection},
+                {"collection": parcels[0].collection, "absent": list(parcels[0].absent)},
                 rows_to_bytes(rows),
                 deadline_ms=self._clock.now_ms() + self._limits.peer_timeout_ms,
             )

@@ -112,8 +112,8 @@ class Handlers:
 
     async def _copy(self, message: Message) -> _Reply:
         rows = bytes_to_rows(message.body)
-        await self._parts.engine.write([(_text(message.header, "collection"), rows)])
-        self._parts.counters.records_stored += len(rows)
+        absent = message.header.get("absent", [])
+        await self._writer.store_copy(_text(message.header, "collection"), rows, absent)
         return {}, b""
 
     async def _scan(self, message: Message) -> _Reply:

@@ -19,8 +19,8 @@ from node.errors import (
     StoreDamaged,
     Unauthorised,
 )
-from node.protocol.coverage import is_acceptable
-from node.protocol.routing import ReaderMap, Route
+from node.protocol.coverage import coverage_of, is_acceptable
+from node.protocol.routing import ReaderMap, Route, in_step_readers
 from node.query import Coverage, CoverageState, Query
 from node.service.members import View
 from node.service.parts import Parts
@@ -108,13 +108,13 @@ class Scatter:
         self._query = query
         self._failed: frozenset[str] = frozenset()
         self.deadline_ms = deadline_ms
+        # Words that arrive while readers are at work say nothing about what these have read.
+        self._as_of_us = parts.members.as_of_us()
         self.route = route or plan_route(view.ring.domain, view.readers, query)
+        # Once true it stays: what two readers returned stays doubled after one of them fails.
+        self.overlapping = bool(self.route.keepers)
+        """Whether several readers may have returned the same record."""
         self._check()
-
-    @property
-    def overlapping(self) -> bool:
-        """Whether several readers may return the same record."""
-        return bool(self.route.keepers)
 
     def asks(self) -> list[Ask]:
         """The shares of the route, in a fixed order."""
@@ -128,7 +128,7 @@ class Scatter:
         away = dict(self._view.away)
         for node in sorted(self._failed):
             away.setdefault(node, self._parts.members.last_contact_us(node))
-        return self._parts.members.coverage(self.route, away)
+        return coverage_of(self.route, as_of=self._as_of_us, away=away)
 
     async def gather(
         self, asks: Sequence[Ask], ask: Callable[[Ask], Awaitable[T]]
@@ -187,11 +187,11 @@ class Scatter:
 
     def _in_step_instead_of(self, share: Ask) -> list[Ask]:
         """Shares that replace a slow one without any loss of coverage; none if there are none."""
-        readers = self._view.readers_without(self._failed | {share.node})
-        route = readers.route_spans(share.spans)
-        if route.missing or route.keepers:
-            return []
-        return [Ask(node, spans) for node, spans in route.readers]
+        view = self._view
+        readers = in_step_readers(
+            view.holders.stretches(share.spans), share.node, view.standing.without(self._failed)
+        )
+        return [Ask(node, spans) for node, spans in (readers or {}).items()]
 
     def _instead_of(self, share: Ask, error: NodeError) -> list[Ask]:
         """Shares that replace a failed one; the route is laid anew without that member.
@@ -204,6 +204,7 @@ class Scatter:
         self._failed |= {share.node}
         readers = self._view.readers_without(self._failed)
         self.route = plan_route(self._view.ring.domain, readers, self._query)
+        self.overlapping = self.overlapping or bool(self.route.keepers)
         self._check()
         return [] if share.keeper else _asks(readers.route_spans(share.spans))
 

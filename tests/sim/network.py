@@ -1,0 +1,140 @@
+"""A simulated network: delay, loss, one-way loss, partitions, duplicates; all from one seed.
+
+Messages travel as the bytes of `node.peer.wire`, so what the real transport could not carry
+fails here too. The rules of `Transport` hold: cancelling a call cancels its handler.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+from node.errors import NodeError, PeerRefused, PeerUnreachable
+from node.peer.transport import Handler, Message
+from node.peer.wire import decode_reply, decode_request, encode_error, encode_message
+from zring.errors import ZringError
+
+
+@dataclass(slots=True)
+class Weather:
+    """How bad the network is."""
+
+    delay_ms: float = 2.0
+    slow_share: float = 0.02
+    slow_ms: float = 400.0
+    loss: float = 0.0
+    duplicates: float = 0.0
+
+
+class Network:
+    """All links between addresses."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self.weather = Weather()
+        self._blocked: set[tuple[str, str]] = set()
+        self._handlers: dict[str, Handler] = {}
+        self._at_work: dict[str, list[asyncio.Task[bytes]]] = {}
+        self.messages = 0
+
+    def transport(self, address: str) -> "SimulatedTransport":
+        """The network as one node sees it."""
+        return SimulatedTransport(self, address)
+
+    def block(self, sources: Iterable[str], targets: Iterable[str]) -> None:
+        """Lose everything from one side to the other, in this direction only."""
+        targets = list(targets)
+        self._blocked.update((source, target) for source in sources for target in targets)
+
+    def split(self, left: Iterable[str], right: Iterable[str]) -> None:
+        """Lose everything between the two sides."""
+        left, right = list(left), list(right)
+        self.block(left, right)
+        self.block(right, left)
+
+    def heal(self) -> None:
+        """Every link works again."""
+        self._blocked.clear()
+        self.weather = Weather()
+
+    def listen(self, address: str, handler: Handler) -> None:
+        """A node came up."""
+        self._handlers[address] = handler
+        self._at_work[address] = []
+
+    async def silence(self, address: str) -> None:
+        """A node went down: what it works on ends with it."""
+        self._handlers.pop(address, None)
+        tasks = self._at_work.pop(address, [])
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def carry(self, source: str, target: str, data: bytes) -> bytes:
+        """Bring a request over and its reply back; waits for ever when one of them is lost."""
+        self.messages += 1
+        await self._travel(source, target)
+        if target not in self._handlers:
+            raise PeerUnreachable(f"{target} refuses connections")
+        task = self._begin(target, data)
+        if self._rng.random() < self.weather.duplicates:
+            self._begin(target, data)
+        try:
+            await asyncio.wait((task,))
+        finally:
+            if not task.done():
+                task.cancel()
+        if task.cancelled():
+            raise PeerUnreachable(f"{target} went down")
+        await self._travel(target, source)
+        return task.result()
+
+    def _begin(self, target: str, data: bytes) -> asyncio.Task[bytes]:
+        task = asyncio.get_running_loop().create_task(_handled(self._handlers[target], data))
+        self._at_work[target] = [t for t in self._at_work[target] if not t.done()] + [task]
+        return task
+
+    async def _travel(self, source: str, target: str) -> None:
+        weather, rng = self.weather, self._rng
+        # The dice are thrown in any case, so that a changed link does not shift all that follows.
+        slow, lost = rng.random() < weather.slow_share, rng.random() < weather.loss
+        delay_ms = rng.uniform(0.1, 1.0) * (weather.slow_ms if slow else weather.delay_ms)
+        await asyncio.sleep(delay_ms / 1_000)
+        if lost or (source, target) in self._blocked:
+            await asyncio.get_running_loop().create_future()
+
+
+async def _handled(handler: Handler, data: bytes) -> bytes:
+    try:
+        reply = await handler(decode_request(data))
+    except NodeError as error:
+        return encode_error(error)
+    except ZringError as error:
+        return encode_error(PeerRefused(str(error), peer_reason=type(error).__name__))
+    return b"".join(encode_message(reply))
+
+
+class SimulatedTransport:
+    """`Transport` over a `Network`."""
+
+    def __init__(self, network: Network, address: str) -> None:
+        self._network = network
+        self.address = address
+
+    async def start(self, handler: Handler) -> None:
+        self._network.listen(self.address, handler)
+
+    async def call(self, address: str, message: Message, *, timeout_ms: int) -> Message:
+        data = b"".join(encode_message(message))
+        try:
+            async with asyncio.timeout(timeout_ms / 1_000):
+                reply = await self._network.carry(self.address, address, data)
+        except TimeoutError:
+            raise PeerUnreachable(
+                f"{address} did not answer {message.kind!r} within {timeout_ms} ms"
+            ) from None
+        return decode_reply(reply)
+
+    async def close(self) -> None:
+        await self._network.silence(self.address)

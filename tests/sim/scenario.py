@@ -1,0 +1,278 @@
+"""A life of a cluster, decided by one seed: writes, reads, crashes, partitions; then peace.
+
+Every answer is checked when it is given. At the end everything is healed and started, and the
+promise of the last fault is checked: every record is on every holder, and answers are complete.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from random import Random
+
+from node.errors import NodeError
+from node.query import Query, WriteLevel
+from tests.sim.cluster import SimulatedCluster, SimulatedNode
+from tests.sim.loop import VirtualClock, VirtualLoop
+from tests.sim.network import Weather
+from tests.sim.truth import Attempt, Identity, PromiseBroken, Truth
+from zring.area import Box
+from zring.placement import holder_map
+
+COLLECTION = "weather"
+LEVELS: tuple[WriteLevel, ...] = ("one", "quorum", "all")
+RECORDS_PER_WRITE_MAX = 6
+TIME_START = 1_600_000_000_000_000
+TIME_WIDTH = 40 * 86_400 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how wild a life is.
+
+    Attributes:
+        steps: actions before peace; one follows another after up to `pause_ms`.
+        faults: share of actions that break or mend something.
+        settle_s: virtual time that is allowed for everything to reach its place.
+    """
+
+    nodes: int = 4
+    replicas: int = 2
+    steps: int = 120
+    pause_ms: float = 400.0
+    faults: float = 0.12
+    settle_s: float = 60.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What happened: the transcript's digest, and how often what was done."""
+
+    digest: str
+    counts: dict[str, int]
+    virtual_s: float
+
+
+@dataclass(slots=True)
+class Life:
+    """One run."""
+
+    loop: VirtualLoop
+    seed: int
+    plan: Plan
+    cluster: SimulatedCluster = field(init=False)
+    truth: Truth = field(init=False)
+    rng: Random = field(init=False)
+    transcript: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    _version: int = 0
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Choices and the network's dice are separate, so that a longer transcript of the one
+        # does not change the other.
+        self.rng = Random(f"{self.seed} choices")
+        self.cluster = SimulatedCluster(
+            self.loop,
+            Random(f"{self.seed} network"),
+            nodes=self.plan.nodes,
+            replicas=self.plan.replicas,
+        )
+        self.truth = Truth(self.cluster.domain, holder_map(self.cluster.ring))
+
+    async def run(self) -> Outcome:
+        """Live and be checked.
+
+        Raises:
+            PromiseBroken: a checker found something.
+        """
+        await self.cluster.start()
+        for _ in range(self.plan.steps):
+            await self._act()
+            await asyncio.sleep(self.rng.uniform(0, self.plan.pause_ms) / 1_000)
+            self._raise_failures()
+        await self._make_peace()
+        await self.cluster.stop()
+        digest = hashlib.sha256("\n".join(self.transcript).encode()).hexdigest()[:16]
+        return Outcome(digest, dict(sorted(self.counts.items())), self.loop.time())
+
+    async def _act(self) -> None:
+        if self.rng.random() < self.plan.faults:
+            await self._fault()
+            return
+        running = self.cluster.running()
+        if not running:
+            return
+        node = self.rng.choice(running)
+        act = self._write if self.rng.random() < 0.6 else self._read
+        self._tasks.append(node.call(act(node, self.rng.getrandbits(64))))
+
+    async def _write(self, node: SimulatedNode, dice: int) -> None:
+        rng = Random(dice)
+        attempts = [self._attempt(rng) for _ in range(rng.randint(1, RECORDS_PER_WRITE_MAX))]
+        attempts = list({attempt.identity: attempt for attempt in attempts}.values())
+        w = rng.choice(LEVELS)
+        rows = self.truth.attempt(attempts)
+        assert node.service is not None
+        try:
+            reply = await node.service.write(COLLECTION, rows, w, 5_000)
+        except NodeError as error:
+            self._note(f"{node.name} write w={w} {len(rows)} refused: {type(error).__name__}")
+            return
+        if reply.stored < len(rows):
+            self._note(f"{node.name} write w={w} {len(rows)} partly: {reply}")
+            return
+        self._note(f"{node.name} write w={w} {len(rows)}: {reply}")
+        disks = {name: other.disk for name, other in self.cluster.nodes.items()}
+        self.truth.acknowledge(
+            attempts,
+            w,
+            reply,
+            disks,
+            at_us=self._now_us(),
+            spreads=self.cluster.spreads,
+        )
+
+    async def _read(self, node: SimulatedNode, dice: int) -> None:
+        rng = Random(dice)
+        await self._ask(node, self._query(rng))
+
+    async def _ask(self, node: SimulatedNode, query: Query) -> str:
+        assert node.service is not None
+        try:
+            answer = await node.service.read(query)
+        except NodeError as error:
+            self._note(f"{node.name} read failed: {type(error).__name__}")
+            return "failed"
+        state = answer.coverage.state
+        self._note(
+            f"{node.name} read {len(answer.rows)} rows {state} away={sorted(answer.coverage.away)}"
+            f" as of {answer.coverage.as_of}",
+            kind=f"read {state}",
+        )
+        self.truth.check(query, answer, skew_us=node.clock.skew_us)
+        return state
+
+    async def _fault(self) -> None:
+        cluster, rng = self.cluster, self.rng
+        kind = rng.choice(("crash", "start", "start", "split", "one-way", "storm", "heal", "heal"))
+        names = list(cluster.names)
+        down = [node for node in cluster.nodes.values() if not node.up]
+        if kind == "crash" and cluster.running():
+            node = rng.choice(cluster.running())
+            self._note(f"crash {node.name}", kind=kind)
+            await node.crash()
+        elif kind == "start" and down:
+            node = rng.choice(down)
+            self._note(f"start {node.name}", kind=kind)
+            await node.start()
+        elif kind == "split":
+            rng.shuffle(names)
+            cut = rng.randint(1, len(names) - 1)
+            self._note(f"split {sorted(names[:cut])} from {sorted(names[cut:])}", kind=kind)
+            cluster.network.split(names[:cut], names[cut:])
+        elif kind == "one-way":
+            source, target = rng.sample(names, 2)
+            self._note(f"lose {source} to {target}", kind=kind)
+            cluster.network.block([source], [target])
+        elif kind == "storm":
+            self._note("storm", kind=kind)
+            cluster.network.weather = Weather(
+                delay_ms=30.0, slow_share=0.1, slow_ms=1_500.0, loss=0.1, duplicates=0.1
+            )
+        elif kind == "heal":
+            self._note("heal", kind=kind)
+            cluster.network.heal()
+
+    async def _make_peace(self) -> None:
+        """Mend everything; then all records reach all holders, and answers are complete."""
+        self._note("peace")
+        self.cluster.network.heal()
+        for node in self.cluster.nodes.values():
+            if not node.up:
+                await node.start()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._raise_failures()
+        end_s = self.loop.time() + self.plan.settle_s
+        while not self._is_settled():
+            if self.loop.time() > end_s:
+                owed = {
+                    node.name: node.service._parts.members.hints.outstanding()
+                    for node in self.cluster.running()
+                    if node.service
+                }
+                raise PromiseBroken(f"promise 3: not settled after {self.plan.settle_s} s: {owed}")
+            await asyncio.sleep(0.25)
+        disks = {name: node.disk for name, node in self.cluster.nodes.items()}
+        self.truth.check_everywhere(disks)
+        self._note(f"settled with {len(self.truth.acknowledged)} records")
+        for node in self.cluster.running():
+            state = await self._ask(node, Query(COLLECTION))
+            if state != "complete" and self.truth.acknowledged:
+                raise PromiseBroken(f"{node.name} says {state} after everything has settled")
+
+    def _is_settled(self) -> bool:
+        """Nothing is owed anywhere, and everybody knows that."""
+        return all(
+            node.service is not None
+            and not node.service.status().coverage.away
+            and node.service.status().coverage.state == "complete"
+            and node.service.is_settled()
+            for node in self.cluster.nodes.values()
+        )
+
+    def _attempt(self, rng: Random) -> Attempt:
+        self._version += 1
+        if self.truth.attempts and rng.random() < 0.2:
+            identity: Identity = rng.choice(sorted(self.truth.attempts))
+            known = next(iter(self.truth.attempts[identity].values()))
+            return Attempt(identity, known.lon, known.lat, self._version)
+        domain = self.cluster.domain
+        lon = rng.randint(domain.west, domain.east)
+        lat = rng.randint(domain.south, domain.north)
+        time = TIME_START + rng.randrange(TIME_WIDTH)
+        code = domain.position_to_code(lon=lon, lat=lat)
+        sensor = f"s{rng.randrange(20)}"
+        return Attempt((sensor, time, code), lon, lat, self._version)
+
+    def _query(self, rng: Random) -> Query:
+        domain = self.cluster.domain
+        west, east = sorted(rng.randint(domain.west, domain.east) for _ in range(2))
+        south, north = sorted(rng.randint(domain.south, domain.north) for _ in range(2))
+        start = TIME_START + rng.randrange(TIME_WIDTH)
+        return Query(
+            COLLECTION,
+            area=None if rng.random() < 0.3 else Box(west, south, east, north),
+            time_start=TIME_START if rng.random() < 0.5 else start,
+            limit=None if rng.random() < 0.6 else rng.randint(1, 20),
+            timeout_ms=6_000,
+        )
+
+    def _note(self, words: str, *, kind: str | None = None) -> None:
+        self.transcript.append(f"{self.loop.time():.6f} {words}")
+        key = kind or " ".join(words.split()[1:2]) or words
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def _now_us(self) -> int:
+        """True time, on the scale of the nodes' clocks."""
+        return VirtualClock(self.loop).now_us()
+
+    def _raise_failures(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                raise task.exception()  # type: ignore[misc]
+        self._tasks = [task for task in self._tasks if not task.done()]
+
+
+def live(seed: int, plan: Plan | None = None) -> tuple[Life, Outcome | BaseException]:
+    """Run one seed on a loop of its own; what broke is returned, with the transcript."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        life = Life(loop, seed, plan or Plan())
+        try:
+            return life, runner.run(life.run())
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            return life, error
