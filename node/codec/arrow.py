@@ -114,14 +114,21 @@ def stream_to_rows(body: bytes, *, domain: Domain, records_max: int) -> Decoded:
     check_unpacked_size(body, bytes_max=UNPACKED_BYTES_MAX)
     try:
         table = _read_table(body, records_max)
+        names = table.column_names
     except (pa.ArrowException, OSError, OverflowError, ValueError, TypeError) as error:
         raise BadRequest(f"the body is no readable Arrow IPC stream: {error}") from None
-    names = table.column_names
+    if not names:
+        raise BadRequest(
+            "the Arrow IPC stream has no columns; give sensor, time, lon, lat and values"
+        )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise BadRequest(f"column {twice!r} appears twice", field=twice)
     columns = {name: _combined(table.column(name)) for name in names}
-    return columns_to_rows(columns, domain=domain, rejecter=Rejecter(table.num_rows))
+    try:
+        return columns_to_rows(columns, domain=domain, rejecter=Rejecter(table.num_rows))
+    except UnicodeDecodeError as error:  # names inside nested types are read as late as here
+        raise BadRequest(f"a name in the schema is not UTF-8: {error}") from None
 
 
 def _read_table(body: bytes, records_max: int) -> pa.Table:

@@ -30,8 +30,14 @@ def csv_to_rows(body: bytes, *, domain: Domain, records_max: int) -> Decoded:
         BadRequest: not UTF-8, no header row, a name twice.
         TooLarge: more rows than `records_max`, more columns than a batch may have.
     """
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     broken: list[tuple[int, str]] = []
     table = _read(body, broken)
+    if any(field.type != pa.string() for field in table.schema):
+        raise BadRequest("the header row spans several lines; write each name on one line")
     count = table.num_rows + len(broken)
     if count > records_max:
         raise TooLarge(f"{count} records are more than {records_max}; send smaller batches")
