@@ -14,6 +14,9 @@ from node.client.writing import Written, write_records
 from node.errors import BadRequest, DeadlineExceeded
 from node.query import ROWS_PER_PAGE_MAX, CoverageState, WriteLevel
 
+ALL = "all"
+"""The limit that asks for everything in one stream."""
+_LIMIT = re.compile(r"\blimit=[0-9]+")
 _NEXT = re.compile(r'<([^>]+)>\s*;[^,]*rel="?next"?')
 
 
@@ -177,7 +180,12 @@ class Client:
     def download(
         self, collection: str, sink: Sink, *, format: str, **selection: Any
     ) -> AnswerCoverage:
-        """Write an answer in `csv`, `ndjson`, `geojson`, `parquet` or `arrow` to a binary file."""
+        """Write an answer to a binary file, as it comes.
+
+        Args:
+            format: `csv`, `ndjson` or `arrow`; with a `limit` also `geojson` and `parquet`.
+        """
+        selection["limit"] = selection.get("limit") or ALL
         target, box, timeout_s = self._target(collection, "items", selection, {}, format=format)
         response = self._channel.request("GET", target, box=box, timeout_s=timeout_s, sink=sink)
         return coverage_of(response.headers)
@@ -224,7 +232,7 @@ class Client:
     ) -> tuple[str, Box | None, float | None]:
         timeout_s = selection.pop("timeout_s", None)
         extra = {name: selection.pop(name, None) for name in ("limit", "require")}
-        if kind in ("items", "latest", "within"):
+        if kind in ("items", "latest", "within") and extra["limit"] != ALL:
             extra["limit"] = _page_limit(extra["limit"])
         extra["timeout_ms"] = _ms(timeout_s)
         bbox = selection.get("bbox")
@@ -244,24 +252,30 @@ class Client:
     def _rows(
         self, target: str, box: Box | None, limit: int | None, timeout_s: float | None
     ) -> Result:
-        """All pages up to `limit` rows; one page is enough for most answers."""
-        if limit is None or limit <= ROWS_PER_PAGE_MAX:
-            response = self._channel.request("GET", target, box=box, timeout_s=timeout_s)
-            return Result(response.body, coverage_of(response.headers))
+        """The first page, which is all of most answers, then what is missing.
+
+        A page is one piece with a length; a stream of everything costs both sides more, so it
+        is asked for only behind a first page that did not hold everything.
+        """
         deadline_s = time.monotonic() + (timeout_s or self._channel.timeout_s)
-        pages: list[Result] = []
-        count = 0
-        following: str | None = target
-        while following is not None and count < limit:
+        response = self._channel.request("GET", target, box=box, timeout_s=timeout_s)
+        first = Result(response.body, coverage_of(response.headers))
+        following = _next_target(response)
+        if following is None or (limit is not None and limit <= ROWS_PER_PAGE_MAX):
+            return first
+        pages, count = [first], len(first)
+        while following is not None and (limit is None or count < limit):
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:
                 raise DeadlineExceeded("the query did not end in time; give a longer timeout_s")
+            if limit is None:
+                following = _LIMIT.sub(f"limit={ALL}", following)
             response = self._channel.request("GET", following, box=box, timeout_s=remaining_s)
             pages.append(Result(response.body, coverage_of(response.headers)))
             count += len(pages[-1])
             following = _next_target(response)
         whole = joined(pages)
-        return Result(whole.table.slice(0, limit), whole.coverage)
+        return whole if limit is None else Result(whole.table.slice(0, limit), whole.coverage)
 
 
 def _ms(timeout_s: float | None) -> int | None:
@@ -269,9 +283,9 @@ def _ms(timeout_s: float | None) -> int | None:
     return None if timeout_s is None else max(1, int(timeout_s * 1_000))
 
 
-def _page_limit(limit: int | None) -> int | str:
-    """What is asked of the node: one page, or everything in one stream."""
-    return "all" if limit is None else min(limit, ROWS_PER_PAGE_MAX)
+def _page_limit(limit: int | None) -> int:
+    """Rows of the first page."""
+    return ROWS_PER_PAGE_MAX if limit is None else min(limit, ROWS_PER_PAGE_MAX)
 
 
 def _next_target(response: Response) -> str | None:

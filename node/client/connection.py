@@ -78,9 +78,10 @@ class Connection:
         self._address = address
         self._deadline_s = deadline_s
         self._buffer = b""
+        self._timeout_s = self._remaining_s()
         try:
             self._socket = socket.create_connection(
-                (address.host, address.port), timeout=self._remaining_s()
+                (address.host, address.port), timeout=self._timeout_s
             )
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
@@ -100,7 +101,7 @@ class Connection:
         """
         self._deadline_s = deadline_s
         try:
-            self._socket.settimeout(self._remaining_s())
+            self._set_timeout()
             if len(body) > RECEIVE_BYTES:
                 self._socket.sendall(request)
                 self._socket.sendall(body)
@@ -183,7 +184,7 @@ class Connection:
 
     def _receive(self, *, first: bool = False) -> bytes:
         try:
-            self._socket.settimeout(self._remaining_s())
+            self._set_timeout()
             data = self._socket.recv(RECEIVE_BYTES)
         except TimeoutError:
             raise self._too_late() from None
@@ -195,7 +196,7 @@ class Connection:
 
     def _receive_into(self, view: memoryview) -> int:
         try:
-            self._socket.settimeout(self._remaining_s())
+            self._set_timeout()
             count = self._socket.recv_into(view)
         except TimeoutError:
             raise self._too_late() from None
@@ -217,6 +218,16 @@ class Connection:
     def _broken(self, first: bool, cause: str) -> PeerUnreachable:
         kind = Broken if first else PeerUnreachable
         return kind(f"the answer of {self._name()} broke off ({cause})")
+
+    def _set_timeout(self) -> None:
+        """Let the next operation wait until the deadline, give or take a hundredth.
+
+        Setting it is a system call, so it is left where it is while it is about right.
+        """
+        remaining_s = self._remaining_s()
+        if not 0.9 * remaining_s <= self._timeout_s <= 1.01 * remaining_s:
+            self._socket.settimeout(remaining_s)
+            self._timeout_s = remaining_s
 
     def _remaining_s(self) -> float:
         remaining_s = self._deadline_s - time.monotonic()

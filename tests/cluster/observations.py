@@ -75,7 +75,7 @@ def _real(path: Path) -> pa.Table:
 
 
 def _generated() -> pa.Table:
-    batches = generate_records(count=GENERATED_COUNT, seed=7, shape="single")
+    batches = generate_records(count=GENERATED_COUNT, seed=7, mode="single")
     names = ["sensor", "time", "lon", "lat", "value"]
     table = pa.Table.from_batches([batch.select(names) for batch in batches])
     return table.set_column(1, "time", table["time"].cast(TIME_TYPE))

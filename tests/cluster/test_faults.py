@@ -95,6 +95,8 @@ def test_a_client_that_leaves_stops_its_query_on_all_nodes(cluster: LocalCluster
     asked, *others = cluster.urls
     with Client(asked, timeout_s=30.0) as client:
         client.write("left", make_records(200_000, seed=5))
+        assert len(client.query("left")) == 200_000
+        assert len(client.query("left", limit=150_000)) == 150_000
     before = [counter(url, "zring_queries_cancelled_total") for url in cluster.urls]
     place = cluster.nodes["sw"].place
     deadline_s = time.monotonic() + DEADLINE_S
