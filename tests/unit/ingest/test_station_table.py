@@ -60,9 +60,17 @@ def test_unknown_sensors_are_found(stations):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[]", b'{"1": 5}', b'{"1": {"lat": [1, 2], "lon": ["a", 3]}}', 
-     b"id,lon,lat\na,x,1\n", b'{"1": {"lat": [1, null], "lon": [1, 2]}}', "観測所番号,緯度(度)\n1,2\n".encode()],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"1": 5}',
+        b'{"1": {"lat": [1, 2], "lon": ["a", 3]}}',
+        b'{"1": {"lat": [1, null], "lon": [1, 2]}}',
+        b"id,lon,lat\na,x,1\n",
+        "観測所番号,緯度(度)\n1,2\n".encode(),
+    ],
+)
 def test_what_is_no_table_is_said(data):
     with pytest.raises(IngestError):
         read_station_table(data)
