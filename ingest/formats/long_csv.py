@@ -26,8 +26,8 @@ from node.records import VALUE_NAMES_MAX
 from zring.morton import Int64s
 
 COLUMNS = frozenset(("time", "station", "element", "value"))
-WINDOW_ROWS = 4_000_000
-"""Rows that are grouped at once: some 250 MB. In a longer file that is sorted by time, the rows
+WINDOW_ROWS = 2_000_000
+"""Rows that are grouped at once: some 300 MB. In a longer file that is sorted by time, the rows
 of the last time wait for the next window."""
 _QUALITY_SOURCES = ("mdrr", "obsdl")
 _NORMAL = {"aqc": 0, "quality": 8}
