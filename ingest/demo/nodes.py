@@ -27,11 +27,12 @@ class NodePlace:
     port: int
     peer_port: int
     folder: Path
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """For people and programs."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 class NodeProcess:
@@ -44,8 +45,18 @@ class NodeProcess:
         *,
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        credentials: Mapping[str, str] | None = None,
     ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            founders: all nodes of the cluster in curve order, this one among them.
+            flags: further ones of `zring serve`; they win over those that follow from `place`.
+            environment: further variables.
+            credentials: `token` and `tls_ca` of a client that asks whether the node is there.
+        """
         self.place = place
+        self._credentials = dict(credentials or {})
         self._command = [
             sys.executable, "-m", "node.cli", "serve",
             "--name", place.name,
@@ -99,7 +110,12 @@ class NodeProcess:
             Unavailable: it ended, or took too long; carries the end of its log.
         """
         deadline_s = time.monotonic() + timeout_s
-        with Client(self.place.url, timeout_s=2.0, direct=True) as client:
+        with Client(
+            self.place.url,
+            timeout_s=2.0,
+            direct=True,
+            **self._credentials,
+        ) as client:
             while True:
                 if not self.is_running():
                     raise Unavailable(f"node {self.place.name} did not start: {self._log_end()}")
