@@ -1,0 +1,330 @@
+"""Blocks to rows: filter on the encoded form where it lies, decode only the rows that pass.
+
+Everything that is returned is a copy; nothing refers to the block's bytes afterwards, which are
+pages of a transaction that ends with the step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from node.errors import StoreDamaged
+from node.records import JSON, Bools, Int32s, Rows
+from node.storage.block_encode import POWERS_OF_TEN
+from node.storage.block_layout import Column, Header, buffer_of
+from node.storage.selection import Spans, inside_spans
+from zring.digest import UInt64s
+from zring.morton import Int64s
+
+Data = memoryview | bytes
+Selection = slice | npt.NDArray[np.intp]
+"""Rows of a block: a contiguous range, or sorted positions."""
+ARROW_TYPES = {
+    "i": pa.int64(),
+    "f": pa.float64(),
+    "b": pa.bool_(),
+    "t": pa.string(),
+    "x": pa.binary(),
+    "j": pa.string(),
+}
+NO_ROWS = slice(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFilter:
+    """What rows of one block must satisfy; None where all of its rows do.
+
+    Attributes:
+        time: half-open. box: west, south, east, north, closed. spans: half-open code intervals.
+        sensors: sorted hashes.
+    """
+
+    time: tuple[int, int] | None = None
+    box: tuple[int, int, int, int] | None = None
+    spans: Spans | None = None
+    sensors: UInt64s | None = None
+
+
+ALL_ROWS = BlockFilter()
+
+
+def read_rows(
+    data: Data,
+    header: Header,
+    *,
+    where: BlockFilter = ALL_ROWS,
+    columns: Sequence[str] | None = None,
+    name: str = "block",
+) -> Rows | None:
+    """The rows of a block that pass, in key order; None when there are none.
+
+    Raises:
+        StoreDamaged: the columns contradict each other.
+    """
+    try:
+        chosen = select(data, header, where)
+        if isinstance(chosen, slice) and chosen.start >= chosen.stop:
+            return None
+        return decode(data, header, chosen, columns)
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, pa.ArrowInvalid) as error:
+        raise StoreDamaged(f"{name} contradicts itself ({error}); refill this node") from error
+
+
+def select(data: Data, header: Header, where: BlockFilter) -> Selection:
+    """Which rows pass."""
+    chosen: Selection = slice(0, header.rows)
+    if where.box is not None or where.spans is not None:
+        chosen = _select_positions(data, header, where)
+    if where.time is not None:
+        chosen = _select_times(data, header.fixed["time"], where.time, chosen)
+    if where.sensors is not None:
+        chosen = _select_sensors(data, header.fixed["sensor"], where.sensors, chosen)
+    return chosen
+
+
+def _narrowed(chosen: Selection, mask: Bools) -> Selection:
+    """The rows of `chosen` for which the mask (one entry for each of them) is true."""
+    found = np.flatnonzero(mask)
+    if not len(found):
+        return NO_ROWS
+    if not isinstance(chosen, slice):
+        return chosen[found]
+    first, last = int(found[0]), int(found[-1])
+    if last - first + 1 == len(found):
+        return slice(chosen.start + first, chosen.start + last + 1)
+    return found + chosen.start
+
+
+def _select_positions(data: Data, header: Header, where: BlockFilter) -> Selection:
+    runs = header.fixed.get("position")
+    if runs is None:
+        mask = np.ones(header.rows, np.bool_)
+        if where.box is not None:
+            west, south, east, north = where.box
+            mask &= _between(data, header.fixed["lon"], west, east + 1)
+            mask &= _between(data, header.fixed["lat"], south, north + 1)
+        if where.spans is not None:
+            mask &= inside_spans(_ints(data, header.fixed["code"], slice(None)), where.spans)
+        return _narrowed(slice(0, header.rows), mask)
+    starts, code, lon, lat = _runs(data, runs)
+    mask = np.ones(len(starts), np.bool_)
+    if where.box is not None:
+        west, south, east, north = where.box
+        mask = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
+    if where.spans is not None:
+        mask &= inside_spans(code, where.spans)
+    found = np.flatnonzero(mask)
+    if not len(found):
+        return NO_ROWS
+    first, last = int(found[0]), int(found[-1])
+    stop = int(starts[last + 1]) if last + 1 < len(starts) else header.rows
+    if last - first + 1 == len(found):
+        return slice(int(starts[first]), stop)
+    return np.flatnonzero(np.repeat(mask, np.diff(starts, append=header.rows)))
+
+
+def _runs(data: Data, column: Column) -> tuple[Int64s, Int64s, Int32s, Int32s]:
+    starts, code, lon, lat = column.buffers
+    return (
+        buffer_of(data, starts, "<u4").astype(np.int64),
+        buffer_of(data, code, "<i8"),
+        buffer_of(data, lon, "<i4"),
+        buffer_of(data, lat, "<i4"),
+    )
+
+
+def _between(data: Data, column: Column, low: int, high: int) -> Any:
+    """Which of all rows have low <= value < high; compared in encoded units."""
+    if column.kind == "const":
+        return low <= column.parameters[0] < high
+    kind, base, unit = column.parameters
+    small = buffer_of(data, column.buffers[0], kind)
+    return _in_range(small, *_encoded_range(base, unit, low, high))
+
+
+def _encoded_range(base: int, unit: int, low: int, high: int) -> tuple[int, int]:
+    """The half-open range of encoded values for the half-open range of values."""
+    return -((base - low) // unit), -((base - high) // unit)
+
+
+def _in_range(small: npt.NDArray[Any], low: int, high: int) -> Bools:
+    limits = np.iinfo(small.dtype)
+    if low > limits.max or high <= limits.min:
+        return np.zeros(len(small), np.bool_)
+    # The bounds in the column's own type: comparing must not widen thousands of rows.
+    kind = small.dtype.type
+    if high > limits.max:
+        return small >= kind(max(low, limits.min))
+    if low <= limits.min:
+        return small < kind(high)
+    return (small >= kind(low)) & (small < kind(high))
+
+
+def _select_times(
+    data: Data, column: Column, wanted: tuple[int, int], chosen: Selection
+) -> Selection:
+    if column.kind == "const":
+        return chosen if wanted[0] <= column.parameters[0] < wanted[1] else NO_ROWS
+    kind, base, unit = column.parameters
+    small = buffer_of(data, column.buffers[0], kind)[chosen]
+    return _narrowed(chosen, _in_range(small, *_encoded_range(base, unit, *wanted)))
+
+
+def _select_sensors(data: Data, column: Column, wanted: UInt64s, chosen: Selection) -> Selection:
+    hashes = buffer_of(data, column.buffers[2], "<u8")
+    if len(wanted) == 1:
+        passing = hashes == wanted[0]
+    else:
+        passing = wanted[np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)] == hashes
+    if column.kind == "own":
+        return _narrowed(chosen, passing[chosen])
+    if passing.all():
+        return chosen
+    if not passing.any():
+        return NO_ROWS
+    indices = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
+    return _narrowed(chosen, passing[indices])
+
+
+def decode(
+    data: Data, header: Header, chosen: Selection, columns: Sequence[str] | None = None
+) -> Rows:
+    """The chosen rows; with only these values where columns are named."""
+    count = chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
+    code, lon, lat = _decode_positions(data, header, chosen)
+    sensor, sensor_hash = _decode_sensors(data, header.fixed["sensor"], chosen, count)
+    names = header.values if columns is None else [n for n in columns if n in header.values]
+    return Rows(
+        time=_ints(data, header.fixed["time"], chosen, count),
+        lon=lon,
+        lat=lat,
+        code=code,
+        version=_ints(data, header.fixed["version"], chosen, count),
+        deleted=_ints(data, header.fixed["deleted"], chosen, count).astype(np.bool_),
+        sensor=sensor,
+        sensor_hash=sensor_hash,
+        values={name: _decode_value(data, header.values[name], chosen, count) for name in names},
+    )
+
+
+def _ints(data: Data, column: Column, chosen: Selection, count: int = 0) -> Int64s:
+    if column.kind == "const":
+        return np.full(count, column.parameters[0], np.int64)
+    kind, base, unit = column.parameters
+    return _widened(buffer_of(data, column.buffers[0], kind)[chosen], base, unit)
+
+
+def _widened(small: npt.NDArray[Any], base: int, unit: int) -> Int64s:
+    numbers = small.astype(np.int64)
+    if unit != 1:
+        numbers *= unit
+    if base:
+        numbers += base
+    return numbers
+
+
+def _decode_positions(
+    data: Data, header: Header, chosen: Selection
+) -> tuple[Int64s, Int32s, Int32s]:
+    runs = header.fixed.get("position")
+    if runs is None:
+        fixed = header.fixed
+        count = chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
+        return (
+            _ints(data, fixed["code"], chosen, count),
+            _ints(data, fixed["lon"], chosen, count).astype(np.int32),
+            _ints(data, fixed["lat"], chosen, count).astype(np.int32),
+        )
+    starts, code, lon, lat = _runs(data, runs)
+    if isinstance(chosen, slice):
+        first = int(np.searchsorted(starts, chosen.start, side="right")) - 1
+        last = int(np.searchsorted(starts, chosen.stop, side="left"))
+        edges = np.append(starts[first:last], chosen.stop)
+        edges[0] = chosen.start
+        counts = np.diff(edges)
+        part = slice(first, last)
+        return (
+            np.repeat(code[part], counts),
+            np.repeat(lon[part], counts),
+            np.repeat(lat[part], counts),
+        )
+    at = np.searchsorted(starts, chosen, side="right") - 1
+    return code[at], lon[at], lat[at]
+
+
+def _decode_sensors(
+    data: Data, column: Column, chosen: Selection, count: int
+) -> tuple[pa.StringArray, UInt64s]:
+    hashes = buffer_of(data, column.buffers[2], "<u8")
+    names = _texts(data, column.buffers, column.parameters[:3], "t")
+    if column.kind == "own":
+        return names.take(pa.array(_positions(chosen))), hashes[chosen].copy()
+    if len(hashes) == 1:
+        return names.take(pa.array(np.zeros(count, np.uint8))), np.full(count, hashes[0])
+    indices = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
+    return names.take(pa.array(indices)), hashes[indices]
+
+
+def _positions(chosen: Selection) -> npt.NDArray[np.intp]:
+    return np.arange(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen
+
+
+def _texts(
+    data: Data, buffers: tuple[tuple[int, int], ...], form: tuple[Any, ...], letter: str
+) -> pa.Array:
+    """Texts or bytes that still lie in the block; take them before it goes."""
+    kind, length, count = form
+    offsets = np.zeros(count + 1, np.int32)
+    if kind:
+        np.cumsum(buffer_of(data, buffers[0], kind), out=offsets[1:])
+    else:
+        offsets = np.arange(count + 1, dtype=np.int32) * length
+    start, stop = buffers[1]
+    if int(offsets[-1]) != stop - start:
+        raise ValueError("lengths and data differ")
+    body = pa.py_buffer(memoryview(data)[start:stop])
+    return pa.Array.from_buffers(ARROW_TYPES[letter], count, [None, pa.py_buffer(offsets), body])
+
+
+def _nulls(data: Data, column: Column, chosen: Selection) -> Bools | None:
+    """bool[n], true where the value is null; None when there are none."""
+    if not column.parameters[1]:
+        return None
+    packed = buffer_of(data, column.buffers[-1], np.uint8)
+    valid = np.unpackbits(packed, bitorder="little")[chosen]
+    return valid == 0
+
+
+def _decode_value(data: Data, column: Column, chosen: Selection, count: int) -> pa.Array:
+    letter = column.parameters[0]
+    nulls = _nulls(data, column, chosen)
+    if column.kind in ("codes", "bytes"):
+        array = _decode_texts(data, column, chosen, nulls)
+        return pa.ExtensionArray.from_storage(JSON, array) if letter == "j" else array
+    if column.kind == "bits":
+        packed = buffer_of(data, column.buffers[0], np.uint8)
+        numbers: npt.NDArray[Any] = np.unpackbits(packed, bitorder="little")[chosen].astype(bool)
+    elif column.kind == "raw":
+        numbers = buffer_of(data, column.buffers[0], "<f8")[chosen].copy()
+    else:
+        kind, base, unit = column.parameters[2:5]
+        numbers = _widened(buffer_of(data, column.buffers[0], kind)[chosen], base, unit)
+        if column.kind == "decimal":
+            numbers = numbers / POWERS_OF_TEN[column.parameters[5]]
+    if len(numbers) != count:
+        raise ValueError("columns of different lengths")
+    return pa.array(numbers, ARROW_TYPES[letter], mask=nulls)
+
+
+def _decode_texts(data: Data, column: Column, chosen: Selection, nulls: Bools | None) -> pa.Array:
+    letter = column.parameters[0]
+    texts = _texts(data, column.buffers, column.parameters[2:5], letter)
+    if column.kind == "codes":
+        indices = buffer_of(data, column.buffers[2], column.parameters[5])[chosen]
+    else:
+        indices = _positions(chosen)
+    return texts.take(pa.array(indices, mask=nulls))

@@ -1,0 +1,276 @@
+"""The embedded engine: blocks in LMDB, the log in the same store and in memory.
+
+Three threads touch it: the event loop reads and asks, the writer thread (`writer`) alone changes
+tables and views, the merger thread (`merge_thread`) works out new blocks and hands them to the
+writer. What readers see is one immutable `CollectionView` a collection.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import lmdb
+
+from node.errors import StoreDamaged, StoreFull, Unavailable
+from node.records import TYPE_NAMES, Key, Rows
+from node.storage.block_cache import BlockCache, BlockMissing
+from node.storage.collection import joined_types, widened
+from node.storage.engine import EngineStatistics, Scan, Step
+from node.storage.log_codec import encode_entry
+from node.storage.memtable import with_rows
+from node.storage.merge_thread import MergeThread
+from node.storage.opening import LogLevel, load_views
+from node.storage.scan_step import StepRequest, nothing, run_step, wanted_sensors
+from node.storage.settings import EngineSettings
+from node.storage.tables import KEY, Tables, pack_collection, unpack_collection
+from node.storage.view import CollectionView
+from node.storage.writer import Job, Writer
+from zring.domain import Domain
+from zring.morton import AXIS_STOP
+
+VIEW_RETRIES_MAX = 100
+"""Views taken before a missing block counts as damage; one retry is enough for each merge."""
+WIDE_DOMAIN_PADDING = 2
+"""Where grid cells are wider than one e7 unit, versions of a record may differ by that much."""
+
+
+class LmdbEngine:
+    """`Engine` over LMDB; see `node.storage.engine` for the contract. Made by `open`."""
+
+    def __init__(self, tables: Tables, domain: Domain, lock: int) -> None:
+        self.domain = domain
+        self._tables = tables
+        self._lock = lock
+        self._settings = tables.settings
+        self._store_id = tables.begin_store()
+        opened = load_views(tables)
+        self._views = opened.views
+        self._log = opened.log
+        self._sequence = opened.sequence
+        self._counters = dict.fromkeys(
+            ("commits", "writes", "rows_written", "merges", "blocks_written", "rows_merged"), 0
+        )
+        self._counters |= {"conflicts": 0, "merge_failures": 0}
+        self._cache = BlockCache(tables)
+        self._closed = False
+        side = max(domain.east - domain.west, domain.north - domain.south)
+        self._padding = WIDE_DOMAIN_PADDING if side > AXIS_STOP else 0
+        self._writer = Writer(tables)
+        self._merger = MergeThread(
+            tables, self._writer, self._views, self._log, self._counters, opened.next_number
+        )
+
+    @classmethod
+    def open(
+        cls, path: Path | str, *, domain: Domain, settings: EngineSettings | None = None
+    ) -> Self:
+        """Open or create the store in a folder.
+
+        Raises:
+            Unavailable: another process has it open.
+            StoreDamaged: what is there is no readable store.
+        """
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise Unavailable(f"{folder} is in use by another process; stop that one") from None
+        try:
+            return cls(Tables(folder, settings or EngineSettings()), domain, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @property
+    def store_id(self) -> str:
+        """Made once when the store was created."""
+        return self._store_id
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last durable log entry."""
+        return self._sequence
+
+    async def write(
+        self, batches: Sequence[tuple[str, Rows]], *, meta: Mapping[str, bytes] | None = None
+    ) -> int:
+        """Store in one transaction; see `Engine`."""
+        self._check_open()
+        batches = [(name, rows) for name, rows in batches if len(rows)]
+        settings = dict(meta or {})
+        if not batches and not settings:
+            return self._sequence
+        if batches:
+            await self._merger.wait_room()
+            self._check_open()
+        loop = asyncio.get_running_loop()
+        write = _Write(self, batches, settings)
+        job = Job(
+            write.apply,
+            write.publish,
+            size_bytes=write.size_bytes,
+            loop=loop,
+            waiting=loop.create_future(),
+        )
+        self._writer.submit(job)
+        assert job.waiting is not None
+        return int(await job.waiting)
+
+    def scan(self, scan: Scan, *, after: Key | None = None, rows_max: int | None = None) -> Step:
+        """One step; see `Engine`."""
+        self._check_open()
+        request = self._request(scan, after, rows_max)
+        for _ in range(VIEW_RETRIES_MAX):
+            view = self._views.get(scan.collection)
+            if view is None or request.code_low > request.code_high:
+                return nothing()
+            try:
+                with self._tables.env.begin(buffers=True) as txn:
+                    return run_step(request, view, self._cache, txn, self._settings)
+            except BlockMissing as missing:
+                gone = missing
+        raise StoreDamaged(f"the index names block {gone} but it is not there; refill this node")
+
+    def _request(self, scan: Scan, after: Key | None, rows_max: int | None) -> StepRequest:
+        domain = self.domain
+        west, south = max(scan.west, domain.west), max(scan.south, domain.south)
+        east, north = min(scan.east, domain.east), min(scan.north, domain.north)
+        low, high = 0, -1
+        if west <= east and south <= north:
+            # Codes rise with both axes, so the corners bound them.
+            low = domain.position_to_code(lon=west, lat=south)
+            high = domain.position_to_code(lon=east, lat=north)
+        if scan.spans is not None:
+            low = max(low, scan.spans[0][0]) if scan.spans else 0
+            high = min(high, scan.spans[-1][1] - 1) if scan.spans else -1
+        wanted = wanted_sensors(scan)
+        if wanted is not None and not len(wanted):
+            high = low - 1
+        return StepRequest(scan, after, rows_max, wanted, low, high, self._padding)
+
+    def read_meta(self, name: str) -> bytes | None:
+        """A setting as last written durably."""
+        self._check_open()
+        with self._tables.env.begin() as txn:
+            found = txn.get(name.encode(), db=self._tables.meta)
+            return None if found is None else bytes(found)
+
+    def statistics(self) -> EngineStatistics:
+        """See `Engine`."""
+        self._check_open()
+        views = dict(sorted(self._views.items()))
+        collections = {name: view.statistics() for name, view in views.items()}
+        live_bytes = self._tables.live_bytes()
+        return EngineStatistics(
+            store_id=self._store_id,
+            sequence=self._sequence,
+            collections=collections,
+            records=sum(known.records for known in collections.values()),
+            log_records=sum(view.log_rows for view in views.values()),
+            blocks=sum(len(view.index) for view in views.values()),
+            bytes_live=live_bytes,
+            bytes_map_max=self._settings.map_bytes_max,
+            full=self._is_full(live_bytes),
+            counters={**self._counters, "commits": self._writer.commits},
+        )
+
+    def _is_full(self, live_bytes: int) -> bool:
+        try:
+            self._tables.check_space(live_bytes, 0)
+        except StoreFull:
+            return True
+        return False
+
+    async def merge(self) -> None:
+        """Merge what is now in the log and wait for it; see `Engine`."""
+        self._check_open()
+        await self._merger.merge()
+
+    async def close(self) -> None:
+        """Finish what is under way and release the disk."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(None, self._close_blocking)
+
+    def _close_blocking(self) -> None:
+        self._merger.close()
+        self._writer.close()
+        self._tables.env.close()
+        os.close(self._lock)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the store is closed; open it again")
+
+
+class _Write:
+    """One call of `write` on its way through the writer thread."""
+
+    def __init__(
+        self, engine: LmdbEngine, batches: Sequence[tuple[str, Rows]], meta: Mapping[str, bytes]
+    ) -> None:
+        self._engine = engine
+        self._batches = batches
+        self._meta = meta
+        self._entry: bytes | None = None
+        self._sequence = 0
+        self._numbers: dict[str, int] = {}
+        self.size_bytes = sum(rows.nbytes() for _, rows in batches)
+
+    def apply(self, txn: Any) -> None:
+        """Put the entry, the settings and what is new about collections."""
+        tables = self._engine._tables
+        if self._entry is None and self._batches:
+            self._entry = encode_entry(self._batches)
+        size_bytes = len(self._entry or b"")
+        tables.check_space(tables.live_bytes_in(txn), size_bytes)
+        self._sequence = int(txn.get(b"sequence", db=tables.store) or 0) + 1
+        txn.put(b"sequence", str(self._sequence).encode(), db=tables.store)
+        if self._entry is not None:
+            txn.put(KEY.pack(self._sequence), self._entry, db=tables.log, append=True)
+        for name, rows in self._batches:
+            self._numbers[name] = _put_collection(txn, tables, name, rows)
+        for name in sorted(self._meta):
+            txn.put(name.encode(), self._meta[name], db=tables.meta)
+
+    def publish(self) -> int:
+        """Show the rows to readers; the commit has returned."""
+        engine = self._engine
+        for name, rows in self._batches:
+            view = engine._views.get(name)
+            known = widened(None if view is None else view.known, rows)
+            if view is None:
+                view = CollectionView(self._numbers[name], known)
+            active = with_rows(view.active, rows)
+            engine._views[name] = view.changed(known=known, active=active)
+            engine._counters["rows_written"] += len(rows)
+        engine._counters["writes"] += 1
+        engine._sequence = self._sequence
+        if self._batches:
+            rows_count = sum(len(rows) for _, rows in self._batches)
+            engine._log.add(LogLevel(rows_count, self.size_bytes, 1))
+            engine._merger.wake_if_due()
+        return self._sequence
+
+
+def _put_collection(txn: lmdb.Transaction, tables: Tables, name: str, rows: Rows) -> int:
+    """Number of the collection; its entry is written when it or one of its types is new."""
+    key = name.encode()
+    types = {column: TYPE_NAMES[array.type] for column, array in rows.values.items()}
+    found = txn.get(key, db=tables.collections)
+    if found is None:
+        number = int(txn.stat(tables.collections)["entries"]) + 1
+        txn.put(key, pack_collection(number, types), db=tables.collections)
+        return number
+    number, known = unpack_collection(bytes(found))
+    joined = joined_types(known, types)
+    if joined != known:
+        txn.put(key, pack_collection(number, joined), db=tables.collections)
+    return number

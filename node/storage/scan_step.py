@@ -1,0 +1,339 @@
+"""One bounded step of a scan: candidate blocks in order of key, the log in memory, one answer.
+
+A step reads the candidates with the smallest keys. Everything below the first key of the first
+candidate that was not read (the safe key) is then complete and returned; the next step begins
+there. Steps keep nothing between them, so merges and writes may happen in the meantime: a record
+is found by its key, wherever it lies by then.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from node.records import Bools, Key, Rows, concat_rows, empty_rows, newest_rows, sort_rows
+from node.storage.block_cache import BlockCache
+from node.storage.block_index import BlockIndex
+from node.storage.block_read import BlockFilter, read_rows
+from node.storage.engine import Scan, Step
+from node.storage.memtable import Segment
+from node.storage.selection import above_key, matching, select_columns, sensor_hashes
+from node.storage.settings import EngineSettings
+from node.storage.view import CollectionView
+from zring.digest import UInt64s
+
+HASH_MAX = (1 << 64) - 1
+ROWS_PER_SELECTED = 64
+"""With a hint of rows needed, this many are looked at for each before the step ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """What one step is asked: the scan, where to go on, and what was worked out once.
+
+    Attributes:
+        wanted: hashes of the wanted sensors; None is all.
+        code_low, code_high: closed bounds of the codes that can be meant.
+        padding: e7 units by which boxes are widened before the newest version is chosen.
+    """
+
+    scan: Scan
+    after: Key | None
+    rows_max: int | None
+    wanted: UInt64s | None
+    code_low: int
+    code_high: int
+    padding: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """Rows of a step while they are gathered."""
+
+    parts: list[Rows]
+    memory_rows: int
+    safe: Key | None
+    rows_read: int
+    blocks_read: int
+
+
+def run_step(
+    request: StepRequest,
+    view: CollectionView,
+    cache: BlockCache,
+    txn: Any,
+    settings: EngineSettings,
+) -> Step:
+    """Do one step over one view of a collection.
+
+    Raises:
+        BlockMissing: the view is older than the transaction; take the newer one.
+    """
+    scan = request.scan
+    found = _gather(request, view, cache, txn, settings, scan.columns)
+    rows, repeated = _newest_of(found, view)
+    if repeated and scan.columns is not None:
+        # Versions are settled by all values, not only by those that were asked for.
+        found = _gather(request, view, cache, txn, settings, None)
+        rows, _ = _newest_of(found, view)
+        rows = select_columns(rows, scan.columns)
+    if request.padding:
+        rows = rows.where(_inside_box(scan, rows))
+    if rows.deleted.any():
+        rows = rows.where(~rows.deleted)
+    resume = None if found.safe is None else key_below(found.safe)
+    return Step(rows, resume, rows_read=found.rows_read, blocks_read=found.blocks_read)
+
+
+def _newest_of(found: _Found, view: CollectionView) -> tuple[Rows, bool]:
+    """Sorted rows below the safe key, newest versions only; whether any was repeated."""
+    rows = sort_rows(concat_rows(found.parts))
+    if found.safe is not None and len(rows):
+        below = key_below(found.safe)
+        rows = rows.where(~above_key(rows.code, rows.time, rows.sensor_hash, below))
+    if len(found.parts) < 2 or not (found.memory_rows or view.index.has_runs):
+        return rows, False
+    newest = newest_rows(rows)
+    return newest, len(newest) < len(rows)
+
+
+def _inside_box(scan: Scan, rows: Rows) -> Bools:
+    return (
+        (rows.lon >= scan.west)
+        & (rows.lon <= scan.east)
+        & (rows.lat >= scan.south)
+        & (rows.lat <= scan.north)
+    )
+
+
+def _gather(
+    request: StepRequest,
+    view: CollectionView,
+    cache: BlockCache,
+    txn: Any,
+    settings: EngineSettings,
+    columns: tuple[str, ...] | None,
+) -> _Found:
+    found = _Found([], 0, None, 0, 0)
+    _gather_blocks(request, view.index, cache, txn, settings, columns, found)
+    for segment in (*view.active, *view.frozen):
+        if segment.meets(request.scan):
+            _gather_segment(request, segment, settings, columns, found)
+    return found
+
+
+def _gather_blocks(
+    request: StepRequest,
+    index: BlockIndex,
+    cache: BlockCache,
+    txn: Any,
+    settings: EngineSettings,
+    columns: tuple[str, ...] | None,
+    found: _Found,
+) -> None:
+    """Read candidates in order of the smallest key that each can add; set the safe key."""
+    candidates = _Candidates.of(request, index)
+    rows_budget = settings.step_rows_max
+    if request.rows_max is not None:
+        rows_budget = min(rows_budget, request.rows_max * ROWS_PER_SELECTED)
+    selected = 0
+    for place in range(len(candidates.blocks)):
+        enough = (
+            place >= settings.step_blocks_max
+            or found.rows_read >= rows_budget
+            or (request.rows_max is not None and selected >= request.rows_max)
+        )
+        if enough and candidates.adds_progress(place, request.after):
+            found.safe = candidates.start_key(place)
+            break
+        block = int(candidates.blocks[place])
+        data, header = cache.read(txn, block)
+        rows = read_rows(
+            data, header, where=candidates.filter(place), columns=columns, name=f"block {block}"
+        )
+        found.rows_read += header.rows
+        found.blocks_read += 1
+        if rows is None:
+            continue
+        if request.after is not None:
+            rows = rows.where(above_key(rows.code, rows.time, rows.sensor_hash, request.after))
+        selected += len(rows)
+        found.parts.append(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Blocks that may hold wanted rows, in order of the smallest wanted key of each.
+
+    Attributes:
+        code, time, hash: that key (a lower bound of it).
+        outside: bool[n] whether time, box or spans must be tested row by row.
+    """
+
+    request: StepRequest
+    blocks: npt.NDArray[np.uint64]
+    code: npt.NDArray[np.int64]
+    time: npt.NDArray[np.int64]
+    hash: UInt64s
+    outside_time: Bools
+    outside_box: Bools
+    outside_spans: Bools
+
+    @classmethod
+    def of(cls, request: StepRequest, index: BlockIndex) -> "_Candidates":
+        scan, after = request.scan, request.after
+        around = index.between(scan.time_start, scan.time_stop)
+        column = {name: values[around] for name, values in index.columns.items()}
+        pad = request.padding
+        mask = (
+            (column["time_high"] >= scan.time_start)
+            & (column["time_low"] < scan.time_stop)
+            & (column["west"] <= scan.east + pad)
+            & (column["east"] >= scan.west - pad)
+            & (column["south"] <= scan.north + pad)
+            & (column["north"] >= scan.south - pad)
+            & (column["code_high"] >= request.code_low)
+            & (column["code_low"] <= request.code_high)
+        )
+        if scan.spans is not None:
+            mask &= _meets_spans(column["code_low"], column["code_high"], scan.spans)
+        if after is not None:
+            same = column["code_high"] == after.code
+            mask &= (column["code_high"] > after.code) | (
+                same & (column["time_high"] >= after.time)
+            )
+        at = np.flatnonzero(mask)
+        column = {name: values[at] for name, values in column.items()}
+        code, time, low_hash = _starts(column, after)
+        if len(at) > 1:
+            order = np.lexsort((low_hash, time, code))
+            column = {name: values[order] for name, values in column.items()}
+            code, time, low_hash = code[order], time[order], low_hash[order]
+        return cls(request, column["block"], code, time, low_hash, *_outside(scan, column))
+
+    def start_key(self, place: int) -> Key:
+        """No wanted key of this block or a later one is smaller."""
+        return Key(int(self.code[place]), int(self.time[place]), int(self.hash[place]))
+
+    def adds_progress(self, place: int, after: Key | None) -> bool:
+        """Whether stopping before this block still moves the scan forward."""
+        return (after is None and place > 0) or (
+            after is not None and self.start_key(place) > after
+        )
+
+    def filter(self, place: int) -> BlockFilter:
+        """What has to be tested in this block."""
+        scan, pad = self.request.scan, self.request.padding
+        return BlockFilter(
+            time=(scan.time_start, scan.time_stop) if self.outside_time[place] else None,
+            box=(scan.west - pad, scan.south - pad, scan.east + pad, scan.north + pad)
+            if self.outside_box[place]
+            else None,
+            spans=scan.spans if self.outside_spans[place] else None,
+            sensors=self.request.wanted,
+        )
+
+
+def _starts(
+    column: dict[str, npt.NDArray[Any]], after: Key | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], UInt64s]:
+    """The smallest key > after that each block may hold."""
+    code, time, low_hash = column["code_low"], column["time_first"], column["hash_first"]
+    if after is None:
+        return code, time, low_hash
+    passed = ~above_key(code, time, low_hash, after)
+    # A block that has passed `after` goes on there, or, when all of its times are earlier,
+    # with the next code: so that blocks of older slices are not read for each code again.
+    same_code = column["time_high"] >= after.time
+    code = np.where(passed, np.where(same_code, after.code, after.code + 1), code)
+    time = np.where(passed, np.where(same_code, after.time, column["time_low"]), time)
+    start_hash = np.where(same_code, np.uint64(after.sensor_hash), np.uint64(0))
+    return code, time, np.where(passed, start_hash, low_hash)
+
+
+def _meets_spans(low: Any, high: Any, spans: tuple[tuple[int, int], ...]) -> Bools:
+    edges = np.array(spans, np.int64).ravel()
+    first = np.searchsorted(edges, low, side="right")
+    return np.asarray((first & 1 == 1) | (first != np.searchsorted(edges, high, side="right")))
+
+
+def _outside(scan: Scan, column: dict[str, npt.NDArray[Any]]) -> tuple[Bools, Bools, Bools]:
+    outside_time = (column["time_low"] < scan.time_start) | (column["time_high"] >= scan.time_stop)
+    outside_box = (
+        (column["west"] < scan.west)
+        | (column["east"] > scan.east)
+        | (column["south"] < scan.south)
+        | (column["north"] > scan.north)
+    )
+    if scan.spans is None:
+        return outside_time, outside_box, np.zeros(len(outside_time), np.bool_)
+    edges = np.array(scan.spans, np.int64).ravel()
+    first = np.searchsorted(edges, column["code_low"], side="right")
+    last = np.searchsorted(edges, column["code_high"], side="right")
+    return outside_time, outside_box, (first != last) | (first & 1 == 0)
+
+
+def _gather_segment(
+    request: StepRequest,
+    segment: Segment,
+    settings: EngineSettings,
+    columns: tuple[str, ...] | None,
+    found: _Found,
+) -> None:
+    """Add a memory segment's rows below the safe key, and lower that when there are too many."""
+    rows, scan = segment.rows, request.scan
+    low_code, high_code = request.code_low, request.code_high
+    if request.after is not None:
+        low_code = max(low_code, request.after.code)
+    if found.safe is not None:
+        high_code = min(high_code, found.safe.code)
+    start, stop = np.searchsorted(rows.code, (low_code, high_code + 1))
+    part = select_columns(rows.slice(int(start), int(stop)), columns)
+    if not len(part):
+        return
+    found.rows_read += len(part)
+    mask = matching(_padded(scan, request.padding), part, request.wanted, request.after)
+    at = np.flatnonzero(mask)
+    if len(at) > settings.step_rows_max:
+        at = at[: settings.step_rows_max + 1]
+        last = part.key(int(at[-1]))
+        if found.safe is None or last < found.safe:
+            found.safe = last
+    if len(at):
+        found.parts.append(part.take(at))
+        found.memory_rows += len(at)
+
+
+def _padded(scan: Scan, padding: int) -> Scan:
+    if not padding:
+        return scan
+    return Scan(
+        scan.collection,
+        scan.time_start,
+        scan.time_stop,
+        scan.west - padding,
+        scan.south - padding,
+        scan.east + padding,
+        scan.north + padding,
+        scan.spans,
+        scan.sensors,
+        scan.columns,
+    )
+
+
+def key_below(key: Key) -> Key:
+    """The greatest key that is smaller."""
+    if key.sensor_hash:
+        return Key(key.code, key.time, key.sensor_hash - 1)
+    return Key(key.code, key.time - 1, HASH_MAX)
+
+
+def nothing() -> Step:
+    """The step over a collection that does not exist."""
+    return Step(empty_rows(), None)
+
+
+def wanted_sensors(scan: Scan) -> UInt64s | None:
+    """Hashes of the wanted sensors, sorted."""
+    return sensor_hashes(scan)

@@ -1,0 +1,70 @@
+"""Limits of the embedded engine: every one by name, with its reason."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def disk_space(path: Path) -> tuple[int, int]:
+    """Bytes of the file system that holds `path`: (all, still free for us)."""
+    found = os.statvfs(path)
+    return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+
+
+def no_hook(step: str) -> None:
+    """The default of `on_step`: nothing happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What one store allows itself; a limit that is reached slows or refuses, never grows."""
+
+    map_bytes_max: int = 256 << 30
+    """Address space reserved for the store. The file grows only as it is used, so a generous
+    reservation costs nothing and the map never has to be resized under a reader."""
+    full_fraction: float = 0.9
+    """Part of the map or disk at which writes are refused; the rest is for merging and deleting."""
+    readers_max: int = 64
+    """Readers in other processes (copies, inspection); this process needs two."""
+    log_rows_merge: int = 262_144
+    """Rows in the log that start a merge: enough for each to be written about twice, and 0.2 s of
+    work after a crash."""
+    log_bytes_merge: int = 32 << 20
+    """The same in bytes, for images and long texts."""
+    log_entries_merge: int = 4_096
+    """The same in entries: single records are cheap to take and dear to read again at a start."""
+    log_rows_max: int = 1_500_000
+    """Rows in the log at which writers wait for the merger; with its columns some 150 MB."""
+    log_bytes_max: int = 128 << 20
+    """The same in bytes."""
+    commit_bytes_max: int = 16 << 20
+    """Log bytes of one commit: some 20 ms of disk, so that nobody waits long behind the others."""
+    block_rows_max: int = 4_096
+    """Rows of a block: a small query decodes one or two, and the header stays below 3 %."""
+    block_bytes_max: int = 1 << 20
+    """Bytes of a block before encoding, for images and long texts."""
+    slice_rows_max: int = 131_072
+    """Rows of a time slice above which it is split (unless they all have the same time)."""
+    slice_rows: int = 65_536
+    """Rows of the slices that come out of a split: 16 blocks side by side in code."""
+    run_growth: int = 2
+    """A run in a slice is rewritten only together with at least 1/run_growth times its rows, so
+    that a row is rewritten a bounded number of times, however much is stored."""
+    step_blocks_max: int = 64
+    """Blocks of one step of a scan: about 3 ms of the event loop."""
+    step_rows_max: int = 262_144
+    """Rows looked at in one step of a scan."""
+    headers_max: int = 2_048
+    """Block headers kept in memory once verified (about 4 kB each)."""
+    disk_space: Callable[[Path], tuple[int, int]] = disk_space
+    """(all, free) bytes of the disk; tests make it small."""
+    on_step: Callable[[str], None] = no_hook
+    """Called with the name of each step of a commit or merge; tests stop the process there."""
+
+    def __post_init__(self) -> None:
+        assert 0 < self.full_fraction < 1, self.full_fraction
+        assert 0 < self.block_rows_max <= 65_536, self.block_rows_max
+        assert 0 < self.slice_rows <= self.slice_rows_max, self.slice_rows
+        assert 0 < self.log_rows_merge <= self.log_rows_max, self.log_rows_merge
+        assert self.run_growth >= 1 and self.step_blocks_max >= 1, self.run_growth
