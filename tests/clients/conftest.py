@@ -68,7 +68,7 @@ def records() -> pa.Table:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def node() -> Iterator[Served]:
     table = records()
     ready: threading.Event = threading.Event()
