@@ -12,8 +12,8 @@ DATA ?=
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /make \1\t/'
 
-demo:  ## four nodes with weather records on this machine; DATA=files… loads yours
-	@deploy/local/demo.sh $(DATA)
+demo:  ## four nodes with weather records on this machine; DATA=folder loads its files
+	@deploy/local/demo.sh $(if $(DATA),--data "$(DATA)")
 
 test:  ## style, types, layers and every test, on all supported Pythons
 	@deploy/local/test.sh

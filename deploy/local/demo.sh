@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo: demo.sh [FILE…]
+# The demo: demo.sh [OPTION…], the options of zring demo.
 #
 # ZRING_DEMO_EXIT=1 makes it leave when it has shown everything, instead of staying up.
 set -euo pipefail

@@ -1,0 +1,135 @@
+"""What the pages say is so: links lead somewhere, commands exist, marked examples run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from node.cli.main import main
+from tests.docs.markdown import ROOT, Block, anchors, blocks, commands, links, pages, pattern
+
+ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
+CONSOLE = [block for block in ALL_BLOCKS if block.language == "console"]
+RUNNABLE = sorted({block.page for block in ALL_BLOCKS if block.run})
+PROGRAMS = frozenset(
+    ("apt-get", "cd", "curl", "git", "make", "pip", "pytest", "python", "python3.11", "sudo", "uv")
+)
+PROMISED_URL = "http://127.0.0.1:7070"
+READY_DEADLINE_S = 30.0
+BLOCK_DEADLINE_S = 60.0
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        assert file.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(file), target
+
+
+def test_there_are_commands_to_check() -> None:
+    assert any("zring" in block.text for block in CONSOLE)
+    assert "README.md" in RUNNABLE
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: f"{block.page}:{block.line}")
+def test_commands_exist_with_these_options(block: Block) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in commands(block):
+        for part in re.split(r"\s(?:\||&&)\s", command.text.replace("\\\n", " ")):
+            words = shlex.split(part, comments=True)
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words.pop(0)
+            program = words[0].rpartition("/")[2]
+            if program == "zring":
+                check_zring(words[1:])
+            else:
+                assert program in PROGRAMS, part
+                if program == "make":
+                    assert {word for word in words[1:] if "=" not in word} <= targets, part
+
+
+def check_zring(words: list[str]) -> None:
+    """Parse a command line as far as that goes without the files that it names."""
+    context = click.Context(main)
+    command: click.Command = main
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        inner = command.get_command(context, words[0])
+        assert inner is not None, words
+        command, words = inner, words[1:]
+    try:
+        command.make_context(command.name, list(words), parent=context, resilient_parsing=False)
+    except click.exceptions.Exit:
+        pass  # --help
+    except click.BadParameter as error:
+        assert "does not exist" in error.message, words
+
+
+@pytest.fixture(scope="module")
+def node_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A node of its own, empty, that stops with this module."""
+    folder = tmp_path_factory.mktemp("documents")
+    zring = Path(sys.executable).with_name("zring")
+    listen = ["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [zring, "serve", "--data", folder / "data", *listen, "--stop-on-eof"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        found = re.search(r"http://[\d.]+:\d+", line)
+        assert found is not None, line
+        yield found.group()
+    finally:
+        process.stdin.close()
+        process.wait(READY_DEADLINE_S)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("page", RUNNABLE)
+def test_marked_examples_run_and_say_what_is_shown(
+    page: str, node_url: str, tmp_path: Path
+) -> None:
+    tools = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "ZRING_URL": node_url,
+        "COLUMNS": "120",
+    }
+    for block in ALL_BLOCKS:
+        if block.page != page or not block.run:
+            continue
+        text = block.text.replace(PROMISED_URL, node_url)
+        if block.language == "python":
+            run([sys.executable, "-c", text], tmp_path, environment)
+            continue
+        for command in commands(block):
+            line = command.text.replace(PROMISED_URL, node_url)
+            output = run(["bash", "-c", f"set -euo pipefail; {line}"], tmp_path, environment)
+            expected = command.expected.replace(PROMISED_URL, node_url)
+            assert pattern(expected).fullmatch(output.strip()), f"{page}: {line}\n{output}"
+
+
+def run(line: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """The output of a command that must succeed."""
+    done = subprocess.run(
+        line, cwd=folder, env=environment, capture_output=True, text=True, timeout=BLOCK_DEADLINE_S
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout
