@@ -1,15 +1,12 @@
 """`zring ingest files` and `zring ingest generate`: from files and seeds to a cluster."""
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from ingest.errors import IngestError
 from ingest.formats import DECODERS, STATION_TABLE, Context
@@ -19,15 +16,13 @@ from ingest.generating import generate
 from ingest.loading import FileOutcome, Loader, find_files, totals
 from ingest.rejects import RejectFile
 from ingest.sender import Sender
+from ingest.summary import show_summary
 from node.cli.exit_codes import FAILURE, OK, PARTIAL, USAGE, exit_code_of
 from node.cli.options import connect, connection_options
 from node.client import Client
 from node.errors import NodeError
 from zring.domain import Domain
 from zring.errors import ZringError
-
-FILES_SHOWN = 25
-"""Files with a line of their own in the summary; more are summed up by format."""
 
 
 @click.group()
@@ -118,7 +113,13 @@ def files(context: click.Context, /, **options: Any) -> None:  # fmt: skip
         stopped = error
     except OSError as error:
         raise _failed(f"--rejects {options['rejects']}: {error.strerror}", USAGE) from None
-    _show(outcomes, totals(outcomes, started_s), options)
+    show_summary(
+        outcomes,
+        totals(outcomes, started_s),
+        as_json=options["as_json"],
+        dry_run=options["dry_run"],
+        rejects=options["rejects"],
+    )
     if stopped is not None:
         raise _failed(
             f"{stopped}; what the summary counts as stored is stored, repeat the command for "
@@ -248,61 +249,6 @@ def _exit_code(outcomes: list[FileOutcome]) -> int:
     if not failed and not rejected:
         return OK
     return PARTIAL if any(outcome.stored for outcome in outcomes) else FAILURE
-
-
-def _show(outcomes: list[FileOutcome], sums: Any, options: dict[str, Any]) -> None:
-    if options["as_json"]:
-        document = {**sums, "dry_run": options["dry_run"]}
-        document["outcomes"] = [outcome.to_dict() for outcome in outcomes]
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        return
-    console = Console()
-    console.print(_table(outcomes))
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    for outcome in failed[:FILES_SHOWN]:
-        console.print(f"{outcome.path}: {outcome.error}", soft_wrap=True, markup=False)
-    if len(failed) > FILES_SHOWN:
-        console.print(f"… and {len(failed) - FILES_SHOWN:,} more files that failed; see --json")
-    done = "would be stored" if options["dry_run"] else "stored"
-    console.print(
-        f"{sums['files']:,} files, {sums['records']:,} records, {sums['stored']:,} {done} in "
-        f"{sums['seconds']:.1f} s ({sums['records_per_s']:,}/s)"
-    )
-    if sums["left_out"]:
-        dropped = ", ".join(f"{reason} {count:,}" for reason, count in sums["left_out"].items())
-        console.print(f"values left out by rule: {dropped}")
-    if sums["rejected"] and options["rejects"] is not None:
-        console.print(f"rejected rows: {options['rejects']}")
-
-
-def _table(outcomes: list[FileOutcome]) -> Table:
-    """A row for each file, or for each format where there are many files."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("file", "format"):
-        table.add_column(name)
-    for name in ("records", "stored", "rejected"):
-        table.add_column(name, justify="right")
-    table.add_column("why")
-    groups: dict[tuple[str, str], list[FileOutcome]] = {}
-    for at, outcome in enumerate(outcomes):
-        single = len(outcomes) <= FILES_SHOWN
-        key = (f"{at}" if single else "", outcome.format)
-        groups.setdefault(key, []).append(outcome)
-    for (_, format_name), group in groups.items():
-        rejected = sum((outcome.rejected for outcome in group), Counter[str]())
-        name = Path(group[0].path).name if len(group) == 1 else f"{len(group):,} files"
-        why = [f"{reason} {count:,}" for reason, count in rejected.most_common()]
-        if any(outcome.error is not None for outcome in group):
-            why.append("see below")
-        table.add_row(
-            name,
-            format_name,
-            f"{sum(outcome.records for outcome in group):,}",
-            f"{sum(outcome.stored for outcome in group):,}",
-            f"{rejected.total():,}",
-            "; ".join(why),
-        )
-    return table
 
 
 def _failed(message: str, exit_code: int) -> click.ClickException:

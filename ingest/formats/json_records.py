@@ -1,7 +1,8 @@
 """NDJSON and GeoJSON with any member names, mapped like the columns of a table.
 
-Nested members are reached by dotted names (`location.lat`). A record in the project's own shape
-(`{"sensor", "time", "lon", "lat", "values": {…}}`) needs no mapping.
+A line of NDJSON may also be a GeoJSON Feature. Nested members are reached by dotted names
+(`location.lat`). A record in the project's own shape (`{"sensor", "time", "lon", "lat",
+"values": {…}}`) needs no mapping.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from zring.morton import Int64s
 BATCH_RECORDS = 20_000
 LINE_BYTES_MAX = 16 << 20
 _READ_BYTES = 1 << 20
+_NO_POINT = "no Feature with a Point and properties"
 
 
 def decode_ndjson(stream: BinaryIO, context: Context) -> Iterator[Part]:
@@ -36,17 +38,22 @@ def decode_ndjson(stream: BinaryIO, context: Context) -> Iterator[Part]:
     for line, text in enumerate(_lines(stream), 1):
         if not text.strip():
             continue
-        record = _object(text)
-        if record is None:
-            shown = text[:2_000].decode("utf-8", "replace")
-            refused.append(Refused(line, "bad-json", "the line is no JSON object", shown))
-        else:
-            records.append(_flat(record))
-            lines.append(line)
         if len(records) >= BATCH_RECORDS or len(refused) >= BATCH_RECORDS:
             found = found or bool(records)
             yield columns.part(records, np.array(lines, np.int64), refused)
             records, lines, refused = [], [], []
+        record = _object(text)
+        shown = text[:2_000].decode("utf-8", "replace")
+        if record is None:
+            refused.append(Refused(line, "bad-json", "the line is no JSON object", shown))
+            continue
+        is_feature = record.get("type") == "Feature"
+        flat = _feature(record) if is_feature else _flat(record)
+        if flat is None:
+            refused.append(Refused(line, "bad-feature", _NO_POINT, shown))
+            continue
+        records.append(flat)
+        lines.append(line)
     if refused and not (found or records):
         raise UnreadableFile("no line is a JSON object")
     if records or refused:
@@ -65,8 +72,7 @@ def decode_geojson(stream: BinaryIO, context: Context) -> Iterator[Part]:
         for row, feature in enumerate(features[start : start + BATCH_RECORDS], start + 1):
             record = _feature(feature)
             if record is None:
-                message = "no Feature with a Point and properties"
-                refused.append(Refused(row, "bad-feature", message, feature))
+                refused.append(Refused(row, "bad-feature", _NO_POINT, feature))
             else:
                 records.append(record)
                 rows.append(row)

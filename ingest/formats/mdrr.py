@@ -22,7 +22,7 @@ from ingest.formats.compressed import plain_name
 from ingest.formats.flags import NO_FLAG, element_arrays, judge
 from ingest.formats.numbers import as_floats, read_numbers
 from ingest.formats.obsdl_names import DIRECTION_CODES
-from ingest.formats.part import DOCUMENT_BYTES_MAX, Context, Part, Refused
+from ingest.formats.part import TABLE_BYTES_MAX, Context, Part, Refused
 from ingest.formats.text import decode_text
 from ingest.formats.times import JST, fields_to_times, local_to_utc
 from node.codec.times import times_to_texts
@@ -71,9 +71,9 @@ class _Column:
 
 def decode_mdrr(stream: BinaryIO, context: Context) -> Iterator[Part]:
     """One part; `Refused.row` is the line."""
-    data = stream.read(DOCUMENT_BYTES_MAX + 1)
-    if len(data) > DOCUMENT_BYTES_MAX:
-        raise UnreadableFile(f"more than {DOCUMENT_BYTES_MAX} bytes; JMA's tables are smaller")
+    data = stream.read(TABLE_BYTES_MAX + 1)
+    if len(data) > TABLE_BYTES_MAX:
+        raise UnreadableFile(f"more than {TABLE_BYTES_MAX} bytes; JMA's tables are smaller")
     try:
         rows = list(csv.reader(decode_text(data).split("\n")))
     except csv.Error as error:

@@ -19,7 +19,7 @@ from ingest.errors import MappingNeeded, UnreadableFile
 from ingest.formats.obsdl_cells import group_columns
 from ingest.formats.obsdl_header import Group, Header, parse_header
 from ingest.formats.obsdl_names import element_key
-from ingest.formats.part import DOCUMENT_BYTES_MAX, Context, Part, Refused
+from ingest.formats.part import TABLE_BYTES_MAX, Context, Part, Refused
 from ingest.formats.text import decode_text
 from ingest.formats.times import JST, fields_to_times, local_to_utc, read_times
 from node.codec.times import times_to_texts
@@ -31,9 +31,9 @@ PERIOD_END = "periodEnd"
 
 def decode_obsdl(stream: BinaryIO, context: Context) -> Iterator[Part]:
     """One part for each station of the file; `Refused.row` is the line."""
-    data = stream.read(DOCUMENT_BYTES_MAX + 1)
-    if len(data) > DOCUMENT_BYTES_MAX:
-        raise UnreadableFile(f"more than {DOCUMENT_BYTES_MAX} bytes; JMA's downloads are smaller")
+    data = stream.read(TABLE_BYTES_MAX + 1)
+    if len(data) > TABLE_BYTES_MAX:
+        raise UnreadableFile(f"more than {TABLE_BYTES_MAX} bytes; JMA's downloads are smaller")
     lines = decode_text(data).split("\n")
     try:
         rows = list(csv.reader(lines))

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.errors import UnreadableFile
-from ingest.formats.part import BATCH_ROWS, DOCUMENT_BYTES_MAX, Context, Part
+from ingest.formats.part import BATCH_ROWS, Context, Part
 from ingest.formats.table import TableMapper
 from node.records import VALUE_NAMES_MAX
 
 MAGIC = b"PAR1"
+UNPACKED_BYTES_MAX = 256 << 20
+"""A Parquet file inside a compressed one cannot be read in pieces."""
 _ERRORS = (pa.ArrowException, OSError, ValueError)
 
 
@@ -52,9 +54,9 @@ def decode_parquet(stream: BinaryIO, context: Context) -> Iterator[Part]:
 def _seekable(stream: BinaryIO) -> BinaryIO:
     if hasattr(stream, "seekable") and stream.seekable():
         return stream
-    data = stream.read(DOCUMENT_BYTES_MAX + 1)
-    if len(data) > DOCUMENT_BYTES_MAX:
+    data = stream.read(UNPACKED_BYTES_MAX + 1)
+    if len(data) > UNPACKED_BYTES_MAX:
         raise UnreadableFile(
-            f"more than {DOCUMENT_BYTES_MAX} bytes of Parquet inside a compressed file; unpack it"
+            f"more than {UNPACKED_BYTES_MAX} bytes of Parquet inside a compressed file; unpack it"
         )
     return io.BytesIO(data)

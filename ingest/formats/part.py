@@ -12,8 +12,12 @@ from zring.morton import Int64s
 
 BATCH_ROWS = 65_536
 """Rows of one part of a long file: some 10 MB of columns."""
-DOCUMENT_BYTES_MAX = 256 << 20
-"""A format that is one JSON document is held in memory as a whole."""
+DOCUMENT_BYTES_MAX = 64 << 20
+"""A format that is one JSON document is held in memory as a whole, as objects of ten times the
+size."""
+TABLE_BYTES_MAX = 32 << 20
+"""The same for JMA's tables, whose cells are texts; a download of all that is allowed is below
+10 MB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,9 +157,14 @@ def local_to_utc(times: Int64s, zone: str) -> Int64s:
             f"--zone {zone!r} is unknown; write a name like Asia/Tokyo or an offset like +09:00"
         ) from None
     local = pa.array(times).view(pa.timestamp("us"))
-    fixed = pc.assume_timezone(
-        local, timezone=rules.key, ambiguous="earliest", nonexistent="earliest"
-    )
+    try:
+        fixed = pc.assume_timezone(
+            local, timezone=rules.key, ambiguous="earliest", nonexistent="earliest"
+        )
+    except pa.ArrowInvalid:
+        raise MappingNeeded(
+            f"--zone {zone!r}: this machine has no time zone files; install tzdata"
+        ) from None
     return fixed.view(pa.int64()).to_numpy().copy()
 
 

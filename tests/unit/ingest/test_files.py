@@ -138,6 +138,23 @@ def test_every_row_is_stored_or_rejected(cluster, amedas_files, tmp_path):
         assert outcome["records"] == outcome["stored"] + sum(outcome["rejected"].values())
 
 
+def test_the_summary_says_why_and_where(cluster, tmp_path):
+    _csv(tmp_path / "a.csv", ["a", "refused"])
+    (tmp_path / "b.csv").write_bytes(b"broken")
+    rejects = tmp_path / "r.txt"
+    result = _run("files", tmp_path / "a.csv", tmp_path / "b.csv", "--rejects", rejects)
+    assert result.exit_code == 4
+    lines = " ".join(result.output.split())
+    for words in ("refused-by-node 1", "see below", "b.csv: ", "r.txt", "2 files, 2 records"):
+        assert words in lines
+    many = _run("files", *[tmp_path / "b.csv"] * 1, *(_copies(tmp_path, 30)))
+    assert "30 files" in many.output
+
+
+def _copies(folder, count):
+    return [_csv(folder / f"copy{number}.csv", [f"s{number}"]) for number in range(count)]
+
+
 def test_topics_keep_records_of_one_time_apart(cluster, amedas_files):
     _run(
         "files", amedas_files / "bosai_point", amedas_files / "obsdl_csv" / "ramedas_standard.csv",

@@ -266,3 +266,21 @@ def test_only_mapped_columns_can_be_kept(read):
     parts = read("csv", text, **_mapping(names={"v": "v"}, only_mapped=True))
     assert "w" not in parts[0].columns
     assert _rows(parts, "v") == [(1,)]
+
+
+def test_a_line_may_be_a_feature(read):
+    lines = [json.dumps(_feature()), json.dumps(_feature(geometry=None)), json.dumps(_feature())]
+    parts = read("ndjson", "\n".join(lines))
+    assert _rows(parts, "sensor", "lon", "temp") == [("a", 135.5, 1.5)] * 2
+    assert _refused(parts) == [(2, "bad-feature")]
+
+
+def test_long_line_files_come_in_parts(read, monkeypatch):
+    monkeypatch.setattr("ingest.formats.json_records.BATCH_RECORDS", 10)
+    record = {"sensor": "a", "lon": 135.5, "lat": 33.5, "values": {"v": 1}}
+    lines = [json.dumps({**record, "time": f"2023-07-13T12:00:{n:02d}Z"}) for n in range(35)]
+    lines[7] = "{"
+    parts = read("ndjson", "\n".join(lines))
+    assert [len(part.rows) for part in parts] == [10, 10, 10, 4]
+    assert [int(row) for part in parts for row in part.rows] == [n + 1 for n in range(35) if n != 7]
+    assert _refused(parts) == [(8, "bad-json")]
