@@ -11,7 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
+from ingest.demo.nodes import LocalCluster
 from node.cli.main import main
+from tests.cluster.material import make_places
 from tests.docs.markdown import ROOT, Block, anchors, blocks, commands, links, pages, pattern
 
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
@@ -21,7 +23,6 @@ PROGRAMS = frozenset(
     ("apt-get", "cd", "curl", "git", "make", "pip", "pytest", "python", "python3.11", "sudo", "uv")
 )
 PROMISED_URL = "http://127.0.0.1:7070"
-READY_DEADLINE_S = 30.0
 BLOCK_DEADLINE_S = 60.0
 
 
@@ -78,27 +79,9 @@ def check_zring(words: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def node_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A node of its own, empty, that stops with this module."""
-    folder = tmp_path_factory.mktemp("documents")
-    zring = Path(sys.executable).with_name("zring")
-    listen = ["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [zring, "serve", "--data", folder / "data", *listen, "--stop-on-eof"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        found = re.search(r"http://[\d.]+:\d+", line)
-        assert found is not None, line
-        yield found.group()
-    finally:
-        process.stdin.close()
-        process.wait(READY_DEADLINE_S)
-        process.stdout.close()
+    """The first node of an empty cluster that stops with this module."""
+    with LocalCluster(make_places(tmp_path_factory.mktemp("documents"))) as cluster:
+        yield cluster.urls[0]
 
 
 @pytest.mark.parametrize("page", RUNNABLE)
