@@ -28,6 +28,7 @@ class Hello:
         sequence: of its last durable log entry.
         owed: holder → spans in which that holder may lack records that this node has.
         stores: node → store id, of every member whose hello it has seen.
+        unfilled: members that it takes for unfilled, sorted.
         clock_us: its wall clock.
     """
 
@@ -41,6 +42,7 @@ class Hello:
     ring_digest: int = 0
     owed: Mapping[str, Spans] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
+    unfilled: tuple[str, ...] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
     clock_us: int = 0
 
@@ -210,6 +212,15 @@ class Health:
         self.members[node] = replace(self.members[node], unfilled=False)
         self.epoch += 1
 
+    def is_unfilled_here(self, store_id: str) -> bool:
+        """Whether others say that this node's own store is not what they knew."""
+        return any(
+            self._here in member.hello.unfilled
+            or member.hello.stores.get(self._here, store_id) != store_id
+            for member in self.members.values()
+            if member.hello is not None and member.state == "alive"
+        )
+
     def contact(self) -> frozenset[str]:
         """Members that answer, without this node."""
         return frozenset(node for node, member in self.members.items() if member.state == "alive")
@@ -263,9 +274,7 @@ class Health:
             effects.append(StoreLost(member.node))
         if state_changed:
             effects.append(Changed(member.node, "alive"))
-        owed_before = member.hello.owed if member.hello else {}
-        stores_before = member.hello.stores if member.hello else {}
-        if state_changed or lost or owed_before != hello.owed or stores_before != hello.stores:
+        if state_changed or lost or member.hello is None or _told(member.hello) != _told(hello):
             self.epoch += 1
         self.members[member.node] = replace(
             member,
@@ -304,8 +313,11 @@ class Health:
             return []
         self._learn({hello.node: hello.address}, now_ms)
         target = self._targets.get(hello.address)
-        if target is not None and self.members[hello.node].state != "alive":
-            # It is up: ask at once instead of waiting for the next turn.
+        member = self.members[hello.node]
+        if target is not None and (
+            member.state != "alive" or member.store_id not in ("", hello.store_id)
+        ):
+            # It is up, or has another store: ask at once instead of waiting for the next turn.
             target.due_ms = now_ms
             return self.tick(now_ms)
         return []
@@ -335,3 +347,8 @@ class Health:
                 continue
             if member.state != "alive":
                 self._targets[address] = _Target(now_ms, node=node)
+
+
+def _told(hello: Hello) -> tuple[object, ...]:
+    """The parts of a hello that routes and coverage depend on."""
+    return hello.owed, hello.stores, hello.unfilled

@@ -82,7 +82,8 @@ class Handlers:
             parts.counters.queries_cancelled += message.kind in ("scan", "aggregate", "latest")
             raise
         parts.counters.bytes_sent += len(body)
-        return Message("", {**header, "ring": parts.members.ring_digest()}, body)
+        common = {"ring": parts.members.ring_digest(), "store": parts.engine.store_id}
+        return Message("", {**common, **header}, body)
 
     async def _hello(self, message: Message) -> _Reply:
         if message.header.get("cluster") == self._parts.members.ring.cluster_id:

@@ -6,12 +6,13 @@ otherwise handed out as it is: a query pays nothing for it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 
 from node.clock import Clock
 from node.config import Limits
-from node.errors import BadRequest
+from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
 from node.protocol.health import Effect, Event, Health, Hello, Refused, StoreLost
 from node.protocol.hints import CELL_LEVEL, Hints
@@ -128,6 +129,16 @@ class Members:
         member = self.health.members.get(node)
         return "" if member is None else member.address
 
+    def check_store(self, node: str, header: Mapping[str, Any]) -> None:
+        """Refuse what a member read from another store than the one that is known.
+
+        Raises:
+            PeerUnreachable: its store was lost since it last said hello.
+        """
+        member = self.health.members.get(node)
+        if member is not None and header.get("store") != member.store_id:
+            raise PeerUnreachable(f"{node} came back with another store; it is being asked anew")
+
     def last_contact_us(self, node: str) -> int:
         """When a member was last heard of; for one that just failed to answer a query."""
         member = self.health.members.get(node)
@@ -173,6 +184,9 @@ class Members:
                 for node, member in sorted(self.health.members.items())
                 if member.store_id
             },
+            unfilled=tuple(
+                node for node, member in sorted(self.health.members.items()) if member.unfilled
+            ),
             addresses={
                 node: member.address
                 for node, member in sorted(self.health.members.items())
@@ -213,7 +227,7 @@ class Members:
         members = self.health.members
         standing = Standing(
             contact=contact,
-            unfilled=frozenset(node for node, member in members.items() if member.unfilled),
+            unfilled=self._unfilled(),
             owed=self._owed(contact),
         )
         return View(
@@ -229,6 +243,12 @@ class Members:
             away=self.health.away(),
             addresses={node: member.address for node, member in sorted(members.items())},
         )
+
+    def _unfilled(self) -> frozenset[str]:
+        unfilled = {node for node, member in self.health.members.items() if member.unfilled}
+        if self.health.is_unfilled_here(self._engine.store_id):
+            unfilled.add(self.node_id)
+        return frozenset(unfilled)
 
     def _owed(self, contact: frozenset[str]) -> dict[str, dict[str, Spans]]:
         owed: dict[str, dict[str, Spans]] = {}

@@ -100,6 +100,7 @@ def hello_to_header(hello: Hello) -> dict[str, Any]:
             holder: [list(span) for span in spans] for holder, spans in sorted(hello.owed.items())
         },
         "stores": dict(sorted(hello.stores.items())),
+        "unfilled": list(hello.unfilled),
         "addresses": dict(sorted(hello.addresses.items())),
         "clock_us": hello.clock_us,
     }
@@ -126,6 +127,7 @@ def header_to_hello(header: Mapping[str, Any]) -> Hello:
                 for holder, spans in header.get("owed", {}).items()
             },
             stores={str(node): str(store) for node, store in header.get("stores", {}).items()},
+            unfilled=tuple(str(node) for node in header.get("unfilled", ())),
             addresses={
                 str(node): str(known) for node, known in header.get("addresses", {}).items()
             },

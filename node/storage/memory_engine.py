@@ -140,7 +140,7 @@ class MemoryEngine:
         count = min(self._step_rows_max, max(rows_max or self._step_rows_max, 1))
         part = found[:count]
         resume = rows.key(int(part[-1])) if len(found) > count else None
-        wanted = rows.take(part[~rows.deleted[part]])
+        wanted = rows.take(part if scan.deletions else part[~rows.deleted[part]])
         return Step(select_columns(wanted, scan.columns), resume, rows_read=len(rows))
 
     def read_meta(self, name: str) -> bytes | None:
