@@ -20,7 +20,7 @@ from node.api.state import STATE, State
 from node.codec.json_columns import column_to_json, join, join_present, text_bytes
 from node.codec.ndjson import parse_json
 from node.codec.times import times_to_texts
-from node.errors import BadRequest
+from node.errors import BadRequest, TooLarge
 from node.query import ROWS_PER_PAGE_MAX, AggregateAnswer, AggregateQuery
 from zring.area import Area, Circle
 
@@ -31,6 +31,9 @@ WITHIN_PARAMETERS = frozenset(
 ) - {"bbox", "bbox-crs"}
 AGGREGATE_PARAMETERS = frozenset((*SELECTING, "limit", "f", "crs", "level", "cell", "step"))
 EXPLAIN_PARAMETERS = frozenset((*SELECTING, *PAGING, "f", "crs"))
+
+POLYGON_BYTES_MAX = 1 << 20
+"""A polygon of some 40,000 corners: finer than any border that sensors know of."""
 
 
 def _question(
@@ -57,7 +60,7 @@ async def get_latest(request: web.Request) -> web.StreamResponse:
     state = request.app[STATE]
     question = _question(request, LATEST_PARAMETERS)
     answer = await state.service.latest(question.query)
-    return answer_page(request, state, question, answer)
+    return await answer_page(request, state, question, answer)
 
 
 async def get_nearest(request: web.Request) -> web.StreamResponse:
@@ -67,7 +70,7 @@ async def get_nearest(request: web.Request) -> web.StreamResponse:
     lon, lat = required(question.values, "lon", "lat")
     count = question.values.get("k", 1)
     answer = await state.service.nearest(question.query, lon=lon, lat=lat, count=count)
-    return answer_page(request, state, question, answer)
+    return await answer_page(request, state, question, answer)
 
 
 async def get_within(request: web.Request) -> web.StreamResponse:
@@ -77,7 +80,13 @@ async def get_within(request: web.Request) -> web.StreamResponse:
 
 async def post_within(request: web.Request) -> web.StreamResponse:
     """Records inside a polygon that is sent as the body (GeoJSON)."""
-    document = parse_json(await request.read())
+    body = await request.read()
+    if len(body) > POLYGON_BYTES_MAX:
+        raise TooLarge(
+            f"polygon of {len(body)} bytes is more than {POLYGON_BYTES_MAX}; simplify it",
+            field="body",
+        )
+    document = parse_json(body)
     return await _within(request, polygon_from_document("body", document))
 
 
@@ -89,7 +98,7 @@ async def _within(request: web.Request, area: Area | None) -> web.StreamResponse
     if question.query.limit is None:
         return await stream_answer(request, state, question)
     answer = await state.service.read(question.query)
-    return answer_page(request, state, question, answer)
+    return await answer_page(request, state, question, answer)
 
 
 def _area(values: Mapping[str, Any]) -> Area:

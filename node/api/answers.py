@@ -1,6 +1,9 @@
 """Answers with rows as responses: one page at once, or the whole answer as a stream."""
 
+import asyncio
 import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -21,10 +24,12 @@ from node.errors import BadRequest, NodeError
 from node.query import Answer
 from node.records import JSON, Rows, concat_values
 
+INLINE_ROWS_MAX = 20_000
+"""Pages up to this are encoded on the event loop (some 10 ms); others would stop it too long."""
 LOG = logging.getLogger(__name__)
 
 
-def answer_page(
+async def answer_page(
     request: web.Request,
     state: State,
     question: Question,
@@ -39,10 +44,12 @@ def answer_page(
         following = next_target(request, question.pairs, answer.resume, digest)
         headers["Link"] = f'<{following}>; rel="next"'
     if form.encode is not None:
-        body = form.encode(answer.rows)
+        encode = partial(form.encode, answer.rows)
     else:
         head = _head(request, state, question, answer, following)
-        body = rows_to_collection(answer.rows, head, extra=_distances(answer))
+        encode = partial(rows_to_collection, answer.rows, head, extra=_distances(answer))
+    inline = form is ARROW or len(answer.rows) <= INLINE_ROWS_MAX
+    body = encode() if inline else await asyncio.to_thread(encode)
     state.metrics.bytes_sent += len(body)
     headers["Content-Type"] = form.media_type
     return web.Response(body=body, headers=headers)
@@ -91,6 +98,17 @@ async def stream_answer(
         why = f"needs a format that streams: f=arrow, f=ndjson or f=csv, not {form.name}"
         raise refused("limit", "all", why)
     parts = aiter(state.service.stream(question.query))
+    try:
+        return await _send_parts(request, state, question, parts)
+    finally:
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()  # a stream that was cut stops its readers now, not some time
+
+
+async def _send_parts(
+    request: web.Request, state: State, question: Question, parts: AsyncIterator[Answer]
+) -> web.StreamResponse:
+    form = question.form
     first = await anext(parts)
     encoder = await _encoder(state, question, form)
     body = encoder.start(first.rows)

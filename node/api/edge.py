@@ -31,7 +31,7 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.perf_counter()
     try:
         response = await _answer(request, handler, state)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, ConnectionError):
         state.metrics.cancelled += 1
         raise
     resource = request.match_info.route.resource

@@ -42,7 +42,7 @@ async def get_items(request: web.Request) -> web.StreamResponse:
     if question.query.limit is None:
         return await stream_answer(request, state, question)
     answer = await state.service.read(question.query)
-    return answer_page(request, state, question, answer)
+    return await answer_page(request, state, question, answer)
 
 
 async def get_item(request: web.Request) -> web.StreamResponse:

@@ -9,7 +9,7 @@ and arrow.json json. NaN is the same as missing; an infinite number refuses its 
 import datetime
 import decimal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -133,12 +133,7 @@ def cells_to_json(name: str, cells: list[Any], rejecter: Rejecter) -> pa.Array:
         if isinstance(cell, float) and cell in (float("inf"), float("-inf")):
             rejecter.reject_row(row, "not-finite", name, _not_finite(name, cell))
         elif _deeper_than(cell, NESTING_MAX):
-            rejecter.reject_row(
-                row,
-                "nested-too-deep",
-                name,
-                f"value {shown(name)} is nested more than {NESTING_MAX} deep; flatten it",
-            )
+            rejecter.reject_row(row, "nested-too-deep", name, _too_deep(name))
         else:
             texts[row] = _json_text(cell)
     return pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string()))
@@ -201,24 +196,37 @@ def _checked_json(name: str, texts: pa.StringArray, rejecter: Rejecter) -> pa.Ar
     """Texts of others are parsed once per distinct one and written again in canonical form."""
     encoded = texts.cast(pa.string()).dictionary_encode()
     good: list[str | None] = []
-    messages: dict[int, str] = {}
+    broken: dict[int, str] = {}
+    deep: dict[int, str] = {}
     for at, text in enumerate(encoded.dictionary.to_pylist()):
         good.append(None)
         try:
             cell = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            messages[at] = f"value {shown(name)} is no JSON ({error}): {shown(text)}"
+            broken[at] = f"value {shown(name)} is no JSON ({error}): {shown(text)}"
             continue
         if _deeper_than(cell, NESTING_MAX):
-            messages[at] = f"value {shown(name)} is nested more than {NESTING_MAX} deep; flatten it"
+            deep[at] = _too_deep(name)
         elif cell is not None:
             good[at] = _json_text(cell)
-    if messages:
-        indices = encoded.indices.fill_null(-1).to_numpy()
-        wrong: Bools = np.isin(indices, list(messages))
-        rejecter.reject(wrong, "bad-json", name, lambda row: messages[int(indices[row])])
+    for reason, wrong in (("bad-json", broken), ("nested-too-deep", deep)):
+        if wrong:
+            _reject_entries(name, encoded.indices, wrong, reason, rejecter)
     canonical = pa.array(good, pa.string()).take(encoded.indices)
     return pa.ExtensionArray.from_storage(JSON, canonical)
+
+
+def _reject_entries(
+    name: str, indices: pa.Array, wrong: Mapping[int, str], reason: str, rejecter: Rejecter
+) -> None:
+    """Refuse the records that hold a dictionary entry of `wrong`: entry → message."""
+    entries = indices.fill_null(-1).to_numpy()
+    mask: Bools = np.isin(entries, list(wrong))
+    rejecter.reject(mask, reason, name, lambda row: wrong[int(entries[row])])
+
+
+def _too_deep(name: str) -> str:
+    return f"value {shown(name)} is nested more than {NESTING_MAX} deep; flatten it"
 
 
 def _integers(column: pa.Array) -> pa.Array:
