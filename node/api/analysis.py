@@ -9,7 +9,7 @@ import pyarrow as pa
 from aiohttp import web
 from pyarrow import csv
 
-from node.api.answers import answer_page, stream_answer
+from node.api.answers import answer_page
 from node.api.coverage import cell_ring, coverage_headers, coverage_to_json, time_text
 from node.api.formats import ARROW, CSV, GEOJSON, NDJSON, Format, choose_format
 from node.api.parameters import NEAREST_MAX
@@ -17,6 +17,7 @@ from node.api.parsing import polygon_from_document
 from node.api.questions import PAGING, SELECTING, Question, cell_level, read_question, required
 from node.api.respond import json_response
 from node.api.state import STATE, State
+from node.api.streams import stream_answer
 from node.codec.json_columns import column_to_json, join, join_present, text_bytes
 from node.codec.ndjson import parse_json
 from node.codec.times import times_to_texts

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from node.api.answers import answer_page, stream_answer
+from node.api.answers import answer_page
 from node.api.coverage import coverage_headers
 from node.api.links import base_url, collection_path, link
 from node.api.parameters import read_parameters
@@ -13,6 +13,7 @@ from node.api.problems import problem
 from node.api.questions import PAGING, SELECTING, read_question
 from node.api.respond import json_response
 from node.api.state import STATE, State
+from node.api.streams import stream_answer
 from node.codec.decode import decode_records
 from node.codec.decoded import Decoded
 from node.codec.geojson import row_to_feature

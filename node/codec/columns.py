@@ -7,22 +7,19 @@ reasons and with the same words wherever it came from.
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from node.codec.decoded import Decoded, Rejecter, shown
-from node.codec.times import YEAR_1_US, YEAR_10000_US, lack_zone, texts_to_times
-from node.codec.values import column_to_values, plain_column
-from node.errors import BadRecord, BadRequest, TooLarge
-from node.records import (
-    RESERVED_NAMES,
-    SENSOR_NAME_BYTES_MAX,
-    VALUE_NAMES_MAX,
-    Rows,
-    check_value_name,
+from node.codec.fixed_columns import (
+    column_to_sensors,
+    column_to_times,
+    column_to_versions,
+    columns_to_positions,
 )
-from zring.domain import Domain, degrees_to_e7
+from node.codec.values import column_to_values
+from node.errors import BadRecord, BadRequest, TooLarge
+from node.records import VALUE_NAMES_MAX, Rows, check_value_name
+from zring.domain import Domain
 from zring.morton import Int64s
 
 POSITION_NAMES = ("sensor", "time", "lon", "lat", "version")
@@ -70,10 +67,10 @@ def parts_to_rows(
     rejecter = rejecter or Rejecter(count, index_start=index_start)
     assert len(rejecter.bad) == count, "a rejecter of another batch"
     check_size(count, len(values))
-    sensor = _sensors(fixed.get("sensor"), rejecter)
-    time = _times(fixed.get("time"), rejecter)
-    lon, lat = _positions(fixed.get("lon"), fixed.get("lat"), domain, rejecter)
-    version = _versions(fixed.get("version"), rejecter)
+    sensor = column_to_sensors(fixed.get("sensor"), rejecter)
+    time = column_to_times(fixed.get("time"), rejecter)
+    lon, lat = columns_to_positions(fixed.get("lon"), fixed.get("lat"), domain, rejecter)
+    version = column_to_versions(fixed.get("version"), rejecter)
     arrays = _values(values, rejecter)
     _check_not_empty(arrays, rejecter)
     return _assemble(domain, rejecter, sensor, time, lon, lat, version, arrays)
@@ -141,199 +138,18 @@ def _assemble(
     )
 
 
-def _require(name: str, column: pa.Array | None, rejecter: Rejecter, hint: str) -> pa.Array | None:
-    """The column without dictionary and chunks; refuses the records where it is missing."""
-    if column is not None:
-        column = plain_column(name, column)
-    if column is None or pa.types.is_null(column.type):
-        missing = np.ones(len(rejecter.bad), np.bool_)
-        column = None
-    elif column.null_count:
-        missing = column.is_null().to_numpy(zero_copy_only=False)
-    else:
-        return column
-    rejecter.reject(missing, f"no-{name}", name, lambda _: f"{name} is missing; {hint}")
-    return column
-
-
-def _refuse_type(name: str, column: pa.Array, rejecter: Rejecter, hint: str) -> None:
-    rejecter.reject(
-        np.ones(len(column), np.bool_),
-        f"bad-{name}",
-        name,
-        lambda row: f"{name}={shown(column[row].as_py())} has type {column.type}; {hint}",
-    )
-
-
-def _sensors(column: pa.Array | None, rejecter: Rejecter) -> pa.StringArray:
-    hint = f"give the sensor's name as text of 1 to {SENSOR_NAME_BYTES_MAX} bytes"
-    column = _require("sensor", column, rejecter, hint)
-    if column is None:
-        return pa.array([""] * len(rejecter.bad), pa.string())
-    if not (pa.types.is_string(column.type) or str(column.type) in ("large_string", "string_view")):
-        _refuse_type("sensor", column, rejecter, hint)
-        return pa.array([""] * len(column), pa.string())
-    names = column.cast(pa.string()).fill_null("")
-    sizes = pc.binary_length(names).to_numpy(zero_copy_only=False)
-    rejecter.reject(
-        (sizes < 1) | (sizes > SENSOR_NAME_BYTES_MAX),
-        "bad-sensor",
-        "sensor",
-        lambda row: f"sensor={shown(names[row].as_py())} has {sizes[row]} bytes; {hint}",
-    )
-    return names
-
-
-_TIME_HINT = 'write RFC 3339 with a zone, like "2023-07-13T05:00:00Z" or "…+09:00"'
-
-
-def _times(column: pa.Array | None, rejecter: Rejecter) -> Int64s:
-    column = _require("time", column, rejecter, _TIME_HINT)
-    if column is None:
-        return np.zeros(len(rejecter.bad), np.int64)
-    kind = column.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        times = _timestamps(column)
-    elif kind == pa.int64():
-        times = column.fill_null(0).to_numpy(zero_copy_only=False)
-    elif pa.types.is_string(kind) or str(kind) in ("large_string", "string_view"):
-        return _text_times(column.cast(pa.string()), rejecter)
-    else:
-        hint = "give its zone (UTC)" if pa.types.is_timestamp(kind) else _TIME_HINT
-        _refuse_type("time", column, rejecter, hint)
-        return np.zeros(len(column), np.int64)
-    rejecter.reject(
-        (times < YEAR_1_US) | (times >= YEAR_10000_US),
-        "bad-time",
-        "time",
-        lambda row: f"time={times[row]} µs since 1970 is outside the years 1 to 9999",
-    )
-    return times
-
-
-def _timestamps(column: pa.Array) -> Int64s:
-    """Microseconds; finer digits are cut off towards the past, as texts are."""
-    ticks = column.view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    unit = column.type.unit
-    if unit == "us":
-        return ticks
-    if unit == "ns":
-        return ticks // 1_000
-    factor = 1_000_000 if unit == "s" else 1_000
-    limit = np.iinfo(np.int64).max // factor
-    return np.where(np.abs(ticks) > limit, np.iinfo(np.int64).max, ticks * factor)
-
-
-def _text_times(texts: pa.StringArray, rejecter: Rejecter) -> Int64s:
-    times, bad = texts_to_times(texts)
-    if bad.any():
-        rejecter.reject(
-            bad & lack_zone(texts),
-            "time-without-zone",
-            "time",
-            lambda row: (
-                f"time={shown(texts[row].as_py())} has no zone; add Z for UTC or an offset "
-                "such as +09:00"
-            ),
-        )
-        rejecter.reject(
-            bad,
-            "bad-time",
-            "time",
-            lambda row: f"time={shown(texts[row].as_py())} is no time; {_TIME_HINT}",
-        )
-    return times
-
-
-def _degrees(
-    name: str, column: pa.Array | None, rejecter: Rejecter
-) -> tuple[npt.NDArray[np.float64], Int64s]:
-    """Degrees as given and in e7; what is not finite is refused and becomes 0."""
-    hint = f"give {name} in degrees"
-    column = _require(name, column, rejecter, hint)
-    zeros = np.zeros(len(rejecter.bad))
-    if column is None:
-        return zeros, zeros.astype(np.int64)
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        _refuse_type(name, column, rejecter, f"{hint} as a number")
-        return zeros, zeros.astype(np.int64)
-    numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    finite = np.isfinite(numbers)
-    if not finite.all():
-        rejecter.reject(
-            ~finite, f"bad-{name}", name, lambda row: f"{name}={numbers[row]:g} is no place; {hint}"
-        )
-        numbers = np.where(finite, numbers, 0.0)
-    return numbers, degrees_to_e7(np.clip(numbers, -1_000.0, 1_000.0))
-
-
-def _positions(
-    lon_column: pa.Array | None, lat_column: pa.Array | None, domain: Domain, rejecter: Rejecter
-) -> tuple[Int64s, Int64s]:
-    lon_degrees, lon = _degrees("lon", lon_column, rejecter)
-    lat_degrees, lat = _degrees("lat", lat_column, rejecter)
-    outside = ~domain.contains(lon=lon, lat=lat)
-    if outside.any():
-        swapped = domain.contains(lon=lat, lat=lon)
-
-        def describe(row: int) -> str:
-            hint = (
-                "swapped lon and lat? The longitude comes first"
-                if swapped[row]
-                else "send it to a cluster whose domain holds it"
-            )
-            return (
-                f"lon={lon_degrees[row]:.10g}, lat={lat_degrees[row]:.10g} is outside the domain "
-                f"{domain.describe()}; {hint}"
-            )
-
-        in_lon = (lon >= domain.west) & (lon <= domain.east)
-        rejecter.reject(outside & ~in_lon, "outside-domain", "lon", describe)
-        rejecter.reject(outside, "outside-domain", "lat", describe)
-    return lon, lat
-
-
-def _versions(column: pa.Array | None, rejecter: Rejecter) -> Int64s:
-    none = np.zeros(len(rejecter.bad), np.int64)
-    if column is None:
-        return none
-    column = plain_column("version", column)
-    if pa.types.is_null(column.type):
-        return none
-    hint = "leave it out, or give a whole number from 0 to 2^63 - 1"
-    if not pa.types.is_integer(column.type):
-        present = column.is_valid().to_numpy(zero_copy_only=False)
-        rejecter.reject(
-            present,
-            "bad-version",
-            "version",
-            lambda row: f"version={shown(column[row].as_py())} is no whole number; {hint}",
-        )
-        return none
-    numbers = column.fill_null(0).cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False)
-    rejecter.reject(
-        numbers < 0,
-        "bad-version",
-        "version",
-        lambda row: f"version={column[row].as_py()} is out of range; {hint}",
-    )
-    return numbers
-
-
 def _values(values: Mapping[str, pa.Array], rejecter: Rejecter) -> dict[str, pa.Array]:
     arrays = {}
     for name, column in values.items():
         array = column_to_values(name, column, rejecter)
         if array is None:
             continue
-        if name in RESERVED_NAMES or not 1 <= len(name) <= 32 or not name.isascii():
-            message = _name_trouble(name)
-            if message is not None:
-                present = array.is_valid().to_numpy(zero_copy_only=False)
-                rejecter.reject(present, "bad-value-name", name, lambda _, said=message: said)  # type: ignore[misc]
-                continue
-        arrays[name] = array
+        trouble = _name_trouble(name)
+        if trouble is None:
+            arrays[name] = array
+        else:
+            present = array.is_valid().to_numpy(zero_copy_only=False)
+            rejecter.reject_all(present, "bad-value-name", name, trouble)
     return arrays
 
 

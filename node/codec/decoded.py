@@ -97,6 +97,10 @@ class Rejecter:
             for row in fresh[: max(room, 0)].tolist()
         )
 
+    def reject_all(self, mask: Bools, reason: str, field: str | None, message: str) -> None:
+        """As `reject`, with one message for all."""
+        self.reject(mask, reason, field, lambda _: message)
+
     def reject_row(self, row: int, reason: str, field: str | None, message: str) -> None:
         """Refuse one record."""
         if self.bad[row]:
