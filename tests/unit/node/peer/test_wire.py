@@ -1,5 +1,7 @@
 """Any bytes decode or raise the one documented error; rows come back as they were."""
 
+import contextlib
+
 import msgpack
 import numpy as np
 import pyarrow as pa
@@ -33,10 +35,8 @@ def test_round_trip(kind: str, header: dict[str, object], body: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     for decode, error in ((decode_request, BadRequest), (decode_reply, NodeError)):
-        try:
+        with contextlib.suppress(error):
             decode(data)
-        except error:
-            pass
 
 
 @given(st.data())
@@ -47,10 +47,8 @@ def test_any_cut_or_changed_byte(data: st.DataObject) -> None:
         whole = whole[:at]
     else:
         whole[at] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(BadRequest):
         decode_request(bytes(whole))
-    except BadRequest:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -73,7 +71,7 @@ def test_strange_errors_are_refusals(head: dict[str, object]) -> None:
 
 
 def test_an_error_keeps_its_words() -> None:
-    with pytest.raises(NotFound, match="^gone$"):
+    with pytest.raises(NotFound, match=r"^gone$"):
         decode_reply(encode_error(NotFound("gone")))
 
 
@@ -118,10 +116,8 @@ def test_any_damage_to_rows(data: st.DataObject) -> None:
         whole = whole[:at]
     else:
         whole[at] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(BadRequest):
         bytes_to_rows(bytes(whole))
-    except BadRequest:
-        pass
 
 
 @given(st.binary(min_size=1, max_size=300))

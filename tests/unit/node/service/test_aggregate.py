@@ -1,5 +1,6 @@
 """Statistics against a dictionary, on one node, on four, and while keepers are read as well."""
 
+import itertools
 import math
 from collections import defaultdict
 from dataclasses import replace
@@ -145,6 +146,6 @@ def test_groups(seed: int) -> None:
     assert list(zip(groups.cell.tolist(), groups.step.tolist(), strict=True)) == expected
     cells, steps = groups.sorted(cell), groups.sorted(step)
     ends = np.append(groups.starts, count)
-    for index, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for index, (start, stop) in enumerate(itertools.pairwise(ends)):
         assert set(cells[start:stop].tolist()) == {expected[index][0]}
         assert set(steps[start:stop].tolist()) == {expected[index][1]}
