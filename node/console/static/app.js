@@ -130,7 +130,8 @@ function shownText() {
   const count = `${countText(state.features.length)} ${state.features.length === 1 ? "sensor" : "sensors"}`;
   const { records } = state.collections.find(({ id }) => id === state.collection) || {};
   const more = state.more ? " (not all: zoom in to see the others)" : "";
-  return `${countText(records)} records; ${count} in view${more}, newest from ${timeText(times.at(-1))}. Hollow dots are more than a day older.`;
+  const empty = state.features.some(({ properties }) => properties[state.value] === undefined) ? " Grey ones have no such value." : "";
+  return `${countText(records)} records; ${count} in view${more}, newest from ${timeText(times.at(-1))}. Hollow dots are more than a day older.${empty}`;
 }
 
 const clock = (date) => date.toLocaleTimeString("en-GB");

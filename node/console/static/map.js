@@ -113,7 +113,7 @@ export class MapDrawing {
         fill: away ? `url(#hatch-${node.index})` : node.colour,
         stroke: node.colour,
       });
-      group.append(make("title", {}, `${node.id}: ${node.stateText}, ${countText(node.records)} records`));
+      group.append(make("title", {}, `${node.id}: ${node.stateText}, ${countText(node.records)} records, copies of others included`));
       group.append(make("path", { class: "inside", d: this.cells(node.area), "shape-rendering": "crispEdges" }));
       group.append(make("path", { class: "outline", d: this.lines(outlineOf(node.area)) }));
       group.addEventListener("click", () => this.onNode(node.id));
@@ -151,7 +151,7 @@ export class MapDrawing {
     if (x > this.view.width || y > this.view.height || this.view.x(box[2]) < x + 20 || this.view.y(box[1]) < y) return null;
     const text = make("text", { class: `node-label ${node.state}`, x: x.toFixed(0), y: y.toFixed(0), "data-label": node.id });
     text.append(make("tspan", { class: "name", fill: node.colour }, node.id));
-    const note = node.state === "alive" ? `${countText(node.records)} records` : node.stateText;
+    const note = node.state === "alive" ? `${countText(node.records)} records with copies` : node.stateText;
     text.append(make("tspan", { class: "note", x: x.toFixed(0), dy: "1.25em" }, note));
     group.append(text);
     return [x - 4, y - 16, x + 7 * Math.max(note.length, node.id.length), y + 20];
