@@ -80,7 +80,7 @@ def run_step(
         rows = select_columns(rows, scan.columns)
     if request.padding:
         rows = rows.where(_inside_box(scan, rows))
-    if rows.deleted.any():
+    if rows.deleted.any() and not scan.deletions:
         rows = rows.where(~rows.deleted)
     resume = None if found.safe is None else key_below(found.safe)
     return Step(rows, resume, rows_read=found.rows_read, blocks_read=found.blocks_read)
@@ -218,9 +218,7 @@ class _Candidates:
 
     def adds_progress(self, place: int, after: Key | None) -> bool:
         """Whether stopping before this block still moves the scan forward."""
-        return (after is None and place > 0) or (
-            after is not None and self.start_key(place) > after
-        )
+        return place > 0 if after is None else key_below(self.start_key(place)) > after
 
     def filter(self, place: int) -> BlockFilter:
         """What has to be tested in this block."""

@@ -1,0 +1,110 @@
+"""A process that is killed at any step of a merge, or anywhere, loses and doubles nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from node.storage.engine import Scan
+from node.storage.lmdb_engine import LmdbEngine
+from zring.domain import DEMO_DOMAIN
+
+BATCH_ROWS = 200
+CHILD = """
+import asyncio, os, signal, sys
+import numpy as np, pyarrow as pa
+from node.records import Rows
+from node.storage.lmdb_engine import LmdbEngine
+from node.storage.settings import EngineSettings
+from zring.domain import DEMO_DOMAIN
+
+folder, step, turn = sys.argv[1], sys.argv[2], int(sys.argv[3])
+seen = 0
+
+def on_step(name):
+    global seen
+    seen += name == step
+    if name == step and seen == turn:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+settings = EngineSettings(block_rows_max=32, slice_rows_max=512, slice_rows=256, on_step=on_step)
+
+async def main():
+    engine = LmdbEngine.open(folder, domain=DEMO_DOMAIN, settings=settings)
+    for batch in range(1000):
+        number = np.arange(batch * 200, batch * 200 + 200)
+        lon = (1350000000 + number % 9 * 1000000).astype(np.int32)
+        lat = (330000000 + number % 7 * 1000000).astype(np.int32)
+        rows = Rows.build(
+            time=number * 1000000, lon=lon, lat=lat,
+            code=DEMO_DOMAIN.positions_to_codes(lon=lon, lat=lat),
+            sensor=pa.array([f"s{i % 9}" for i in number]), values={"n": pa.array(number)},
+        )
+        await engine.write([("c", rows)])
+        print(batch, flush=True)
+        if batch % 4 == 3:
+            await engine.merge()
+
+asyncio.run(main())
+"""
+STEPS = [
+    ("commit-before", 6),
+    ("commit-durable", 6),
+    ("merge-frozen", 2),
+    ("merge-encoded", 5),
+    ("blocks-put", 5),
+    ("swap-done", 5),
+    ("blocks-deleted", 2),
+    ("log-trimmed", 2),
+    ("merge-done", 2),
+]
+
+
+async def check_store(folder: Path, acknowledged: int) -> None:
+    """Every acknowledged batch is there once; at most one more that nobody was told of."""
+    engine = LmdbEngine.open(folder, domain=DEMO_DOMAIN)
+    for _ in range(2):
+        times, values, after = [], [], None
+        while True:
+            step = engine.scan(Scan("c"), after=after)
+            times.append(step.rows.time)
+            if len(step.rows):
+                values.append(step.rows.values["n"].to_numpy())
+            after = step.resume
+            if after is None:
+                break
+        found = np.sort(np.concatenate(times)) // 1_000_000
+        assert len(found) in (acknowledged * BATCH_ROWS, (acknowledged + 1) * BATCH_ROWS)
+        assert (found == np.arange(len(found))).all()
+        assert (np.sort(np.concatenate(values)) == found).all()
+        await engine.merge()
+    statistics = engine.statistics()
+    assert statistics.records == len(found) and statistics.log_records == 0
+    await engine.close()
+
+
+@pytest.mark.parametrize(("step", "turn"), STEPS, ids=[step for step, _ in STEPS])
+async def test_killed_at_a_step(tmp_path: Path, step: str, turn: int) -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path), step, str(turn)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert child.returncode == -9, child.stderr
+    await check_store(tmp_path, len(child.stdout.split()))
+
+
+@pytest.mark.parametrize("lines", [3, 11, 26])
+async def test_killed_under_load(tmp_path: Path, lines: int) -> None:
+    command = [sys.executable, "-c", CHILD, str(tmp_path), "never", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for _ in range(lines):
+            child.stdout.readline()
+        child.kill()
+        more = child.stdout.read().split()
+    await check_store(tmp_path, lines + len(more))
