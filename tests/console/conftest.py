@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 
 from node.console import add_console
+from node.console.pages import read_assets
 
 Document = dict[str, Any]
+DRIVER = Path(__file__).with_name("drive.js")
 BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_DEADLINE_S = 60.0
 FLAGS = (
@@ -124,6 +126,8 @@ class RecordedNode:
         """The application to run."""
         app = web.Application()
         add_console(app)
+        app.router.add_get("/driven", _send_driven)
+        app.router.add_get("/drive.js", _send_script)
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
@@ -137,6 +141,18 @@ class RecordedNode:
         if isinstance(answer, int):
             return web.json_response({"title": "refused", "detail": "no"}, status=answer)
         return web.json_response(answer)
+
+
+async def _send_driven(_request: web.Request) -> web.Response:
+    """The real page with the driving script beside its own; only here without a policy."""
+    text = read_assets()["index.html"].body.decode()
+    text = text.replace("<head>", '<head><base href="/console/">')
+    text = text.replace("</head>", '<script type="module" src="/drive.js"></script></head>')
+    return web.Response(text=text, content_type="text/html")
+
+
+async def _send_script(_request: web.Request) -> web.Response:
+    return web.Response(text=DRIVER.read_text(), content_type="text/javascript")
 
 
 @pytest.fixture
