@@ -12,9 +12,10 @@ looks at it. Promises:
 4. Memory is bounded by the batch, not by the file (formats that are one JSON document are
    limited in size instead).
 
-Files: `errors`; `amedas` (the tables of Japan's weather stations that come with the package);
-`formats` (bytes to columns, pure); `generate` (seeded records without any file); `files` (the
-commands).
+Files, from the ground up: `errors`; `amedas` (the tables of Japan's weather stations that come
+with the package); `formats` (bytes to columns, pure); `generate` (seeded records without any
+file); `sender` (batches on their way while the next ones are decoded); `rejects`; `loading` (files
+to nodes, every row accounted for); `summary`; `generating` and `files` (the commands).
 
 What it does not do: it keeps no state between runs (no list of files that were loaded), and it
 does not fetch files from anywhere.

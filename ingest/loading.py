@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from ingest.errors import IngestError, UnknownFormat
-from ingest.formats import DECODERS, HEAD_BYTES, STATION_TABLE, Context, Part, Refused, detect
+from ingest.formats import (
+    DECODERS,
+    HEAD_BYTES,
+    STATION_TABLE,
+    Context,
+    Part,
+    Refusals,
+    Refused,
+    RefusedMany,
+    detect,
+)
 from ingest.formats.compressed import open_plain, read_position
 from ingest.rejects import RejectFile
 from ingest.sender import Sender
@@ -151,13 +161,11 @@ class Loader:
             decoded = columns_to_rows(part.columns, domain=self._domain, rejecter=recorder)
         except BadRequest as error:
             raise UnknownFormat(str(error)) from None
-        self._reject(
-            outcome,
-            (
-                Refused(int(part.rows[at]), reason, message, part.original(at))
-                for at, reason, message in recorder.found
-            ),
+        many = (
+            RefusedMany(reason, at, part.rows, describe, part.original)
+            for at, reason, describe in recorder.found
         )
+        self._reject(outcome, Refusals(many=many))
         if not len(decoded.rows):
             return
         if self._sender is None:
@@ -169,10 +177,13 @@ class Loader:
         if sum(len(chunk.rows) for chunk in waiting) >= SEND_RECORDS:
             self._send(collection)
 
-    def _reject(self, outcome: FileOutcome, refused: Any) -> None:
-        entries = tuple(refused)
-        outcome.rejected.update(entry.reason for entry in entries)
-        self._rejects.write(outcome.path, entries)
+    def _reject(self, outcome: FileOutcome, refused: Sequence[Refused]) -> None:
+        if isinstance(refused, Refusals):
+            outcome.rejected.update(refused.counts())
+        else:
+            outcome.rejected.update(entry.reason for entry in refused)
+        if self._rejects.wanted:
+            self._rejects.write(outcome.path, refused)
 
     def _send(self, collection: str) -> None:
         assert self._sender is not None, "a dry run has nothing to send"
@@ -205,28 +216,29 @@ class Loader:
 
 
 class RecordingRejecter(Rejecter):
-    """A rejecter that keeps index, reason and message of every refused record.
+    """A rejecter that keeps which records were refused, why, and how to describe each.
 
     Attributes:
-        found: in the order in which they were refused.
+        found: (positions int64[k], reason, position → message), in the order of refusal.
     """
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
-        self.found: list[tuple[int, str, str]] = []
+        self.found: list[tuple[Int64s, str, Callable[[int], str]]] = []
 
     def reject(
         self, mask: Bools, reason: str, field: str | None, describe: Callable[[int], str]
     ) -> None:
         """See `Rejecter.reject`."""
-        fresh = np.flatnonzero(mask & ~self.bad).tolist()
-        self.found.extend((row, reason, describe(row)) for row in fresh)
+        fresh = np.flatnonzero(mask & ~self.bad)
+        if len(fresh):
+            self.found.append((fresh, reason, describe))
         super().reject(mask, reason, field, describe)
 
     def reject_row(self, row: int, reason: str, field: str | None, message: str) -> None:
         """See `Rejecter.reject_row`."""
         if not self.bad[row]:
-            self.found.append((row, reason, message))
+            self.found.append((np.array([row], np.int64), reason, lambda _: message))
         super().reject_row(row, reason, field, message)
 
 

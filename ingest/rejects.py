@@ -36,6 +36,11 @@ class RejectFile:
             self._stream.close()
             self._stream = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether rows that are written here go anywhere."""
+        return self._path is not None
+
     def write(self, file: str, refused: Iterable[Refused]) -> None:
         """Append rows of one file."""
         if self._path is None:

@@ -49,6 +49,11 @@ def show_summary(
     if sums["left_out"]:
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in sums["left_out"].items())
         console.print(f"values left out by rule: {dropped}")
+    if "unknown-station" in sums["rejected"]:
+        console.print(
+            "unknown stations: give a table that has them with --stations and load the same files "
+            "again; what is stored already stays as it is"
+        )
     if sums["rejected"] and rejects is not None:
         console.print(f"rejected rows: {rejects}")
 

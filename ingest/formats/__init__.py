@@ -28,7 +28,7 @@ from ingest.formats.long_csv import decode_long_csv
 from ingest.formats.mdrr import decode_mdrr
 from ingest.formats.obsdl import decode_obsdl
 from ingest.formats.parquet import decode_parquet
-from ingest.formats.part import Context, Decoder, Part, Refused
+from ingest.formats.part import Context, Decoder, Part, Refusals, Refused, RefusedMany
 
 DECODERS: Mapping[str, Decoder] = {
     "bosai-map": decode_bosai_map,
@@ -49,6 +49,8 @@ __all__ = [
     "Context",
     "Decoder",
     "Part",
+    "Refusals",
     "Refused",
+    "RefusedMany",
     "detect",
 ]

@@ -1,8 +1,10 @@
 """What every decoder takes and gives: a file comes in, parts with columns go out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from itertools import chain
+from typing import Any, BinaryIO, overload
 
 import pyarrow as pa
 
@@ -38,6 +40,58 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedMany:
+    """Rows of one batch that are refused for one reason, described only when somebody looks.
+
+    A file of all Japan loaded into a small domain is refused nearly whole: counting must not
+    cost a message and a copy of the row each.
+
+    Attributes:
+        reason: as in `Refused`.
+        at: int64[k], positions in the batch.
+        rows: int64[n], row numbers of the whole batch.
+        describe, original: position in the batch → message, what stood there.
+    """
+
+    reason: str
+    at: Int64s
+    rows: Int64s
+    describe: Callable[[int], str]
+    original: Callable[[int], Any]
+
+    def __iter__(self) -> Iterator[Refused]:
+        for at in self.at.tolist():
+            yield Refused(int(self.rows[at]), self.reason, self.describe(at), self.original(at))
+
+
+class Refusals(Sequence[Refused]):
+    """Refused rows, some of them in bulk; iterating or indexing describes them."""
+
+    def __init__(self, single: Iterable[Refused] = (), many: Iterable[RefusedMany] = ()) -> None:
+        self._single, self._many = tuple(single), tuple(many)
+
+    def counts(self) -> Counter[str]:
+        """How many by reason, without describing any."""
+        counted = Counter(entry.reason for entry in self._single)
+        for group in self._many:
+            counted[group.reason] += len(group.at)
+        return counted
+
+    def __len__(self) -> int:
+        return len(self._single) + sum(len(group.at) for group in self._many)
+
+    def __iter__(self) -> Iterator[Refused]:
+        return chain(self._single, *self._many)
+
+    @overload
+    def __getitem__(self, index: int) -> Refused: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Refused]: ...
+    def __getitem__(self, index: int | slice) -> Refused | Sequence[Refused]:
+        return tuple(self)[index]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Records of one stretch of a file.
 
@@ -56,7 +110,7 @@ class Part:
     columns: Mapping[str, pa.Array]
     rows: Int64s
     original: Callable[[int], Any]
-    refused: tuple[Refused, ...] = ()
+    refused: Sequence[Refused] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     topic: str = ""
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ingest.formats.column_mapping import FIXED, NULL_TEXTS, ColumnMapping
 from ingest.formats.numbers import read_numbers, whole_if_possible
-from ingest.formats.part import Context, Part, Refused
+from ingest.formats.part import Context, Part, Refusals, Refused, RefusedMany
 from ingest.formats.times import EPOCH_FACTORS, local_to_utc, read_times
 from node.records import Bools
 from zring.morton import Int64s
@@ -61,13 +61,14 @@ class TableMapper:
         }
         if not batch.bad.any():
             return Part(every, rows, original, refused)
+        every_refused = Refusals(refused, batch.refused)
         keep = np.flatnonzero(~batch.bad)
         taken = pa.array(keep)
         return Part(
             {name: column.take(taken) for name, column in every.items()},
             rows[keep],
             lambda index: original(int(keep[index])),
-            (*refused, *batch.refused),
+            every_refused,
         )
 
     def _sensor(self, columns: Mapping[str, pa.Array], count: int) -> pa.StringArray:
@@ -176,13 +177,13 @@ class _Batch:
     def __init__(self, rows: Int64s, original: Callable[[int], Any]) -> None:
         self.rows, self._original = rows, original
         self.bad: Bools = np.zeros(len(rows), np.bool_)
-        self.refused: list[Refused] = []
+        self.refused: list[RefusedMany] = []
 
     def refuse(self, mask: Bools, reason: str, describe: Callable[[int], str]) -> None:
-        for at in np.flatnonzero(mask & ~self.bad).tolist():
-            row = int(self.rows[at])
-            self.refused.append(Refused(row, reason, describe(at), self._original(at)))
-        self.bad |= mask
+        at = np.flatnonzero(mask & ~self.bad)
+        if len(at):
+            self.refused.append(RefusedMany(reason, at, self.rows, describe, self._original))
+            self.bad |= mask
 
 
 def _plain(column: Any) -> pa.Array:
