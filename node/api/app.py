@@ -43,6 +43,9 @@ def make_app(
             app.router.add_post(route.path, route.handler)
     if console is not None:
         console(app)
+        # A page and its files hold no records; what the page then asks for does need a token.
+        for added in app.router.routes():
+            roles.setdefault(added.handler, None)
         # The page's files hold no data; what the page then asks for needs the token.
         roles.update({route.handler: None for route in app.router.routes()} | roles)
     return app

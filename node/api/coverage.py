@@ -68,9 +68,7 @@ def coverage_to_json(coverage: Coverage, domain: Domain) -> dict[str, Any]:
 
 
 def coverage_headers(coverage: Coverage) -> dict[str, str]:
-    """The state, and where it is not complete who is away; shapes are in JSON answers only."""
-    if coverage.state == "complete":
-        return {STATE_HEADER: "complete"}
+    """The state, as of when, and who is away; shapes are in JSON answers only."""
     details: dict[str, Any] = {"as_of": time_text(coverage.as_of)}
     if coverage.away:
         some = dict(sorted(coverage.away.items())[:NODES_IN_HEADER_MAX])

@@ -136,7 +136,15 @@ ROUTES: tuple[Route, ...] = (
         "All collections",
         pages.PAGE_PARAMETERS,
     ),
-    Route("GET", "/", pages.get_landing, "getLandingPage", "Landing page", pages.PAGE_PARAMETERS),
+    Route(
+        "GET",
+        "/",
+        pages.get_landing,
+        "getLandingPage",
+        "Landing page",
+        pages.PAGE_PARAMETERS,
+        role=None,
+    ),
     Route(
         "GET",
         "/conformance",

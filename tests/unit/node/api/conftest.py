@@ -12,10 +12,12 @@ import orjson
 import pytest
 
 from node.api.app import make_app
+from node.api.pages import CONSOLE
 from node.api.server import start_site
 from node.api.state import STATE
 from node.clock import SystemClock
 from node.config import Limits, Role
+from node.console import add_console
 from node.peer.transport import Handler, Message
 from node.service.service import Service
 from node.storage.memory_engine import MemoryEngine
@@ -97,6 +99,10 @@ def make_service() -> Service:
     )
 
 
+def add_map(app: aiohttp.web.Application) -> None:
+    app[CONSOLE] = add_console(app)
+
+
 @pytest.fixture
 def tokens() -> dict[str, Role]:
     return {}
@@ -106,7 +112,9 @@ def tokens() -> dict[str, Role]:
 async def door(tokens: dict[str, Role]) -> AsyncIterator[Door]:
     service = make_service()
     await service.start()
-    app = make_app(service, limits=LIMITS, cors=("https://map.example",), tokens=tokens)
+    app = make_app(
+        service, limits=LIMITS, cors=("https://map.example",), tokens=tokens, console=add_map
+    )
     runner, port = await start_site(app, host="127.0.0.1", port=0)
     async with aiohttp.ClientSession() as session:
         yield Door(service, app, port, session)

@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
+import aiohttp
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -11,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from node.api.state import STATE
+from node.errors import CoverageTooLow
+from node.query import Answer, Query
 
 from .conftest import Door, record
 
@@ -198,6 +203,30 @@ async def test_a_client_that_leaves_stops_its_query(
     await asyncio.wait_for(ended.wait(), 5)
     await asyncio.sleep(0)
     assert door.app[STATE].metrics.cancelled == 1
+
+
+@pytest.mark.parametrize("trouble", ["coverage", "column"])
+async def test_a_stream_that_goes_wrong_is_cut_and_never_ends_normally(
+    door: Door, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    await door.store(many(50))
+    whole = await door.service.read(Query(collection="amedas", limit=50))
+    closed = asyncio.Event()
+
+    async def stream(query: Query) -> AsyncIterator[Answer]:
+        try:
+            yield whole
+            if trouble == "coverage":
+                raise CoverageTooLow("the answer became partial")
+            names = {"new": pa.array(["x"] * 50)}
+            yield replace(whole, rows=whole.rows.with_values(names))
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(door.service, "stream", stream)
+    with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
+        await door.ask("/collections/amedas/items?limit=all&f=arrow")
+    assert closed.is_set()
 
 
 async def test_large_pages_hold_every_record_once(door: Door) -> None:

@@ -145,3 +145,17 @@ class TestTokens:
             assert reply.headers["WWW-Authenticate"].startswith("Bearer")
             assert reply.json()["reason"] == "unauthorised"
         assert (await door.ask("/health")).status == 200
+
+    async def test_the_map_page_asks_for_none(self, door: Door) -> None:
+        browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        page = await door.ask("/", headers=browser)
+        assert page.status == 200 and page.headers["Content-Type"].startswith("text/html")
+        assert (await door.ask("/cluster/status")).status == 401
+
+
+async def test_browsers_get_the_map_and_programs_the_links(door: Door) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    assert b"<html" in (await door.ask("/", headers=browser)).body
+    for headers in ({}, {"Accept": "application/json"}, {"Accept": "*/*"}):
+        assert (await door.ask("/", headers=headers)).json()["links"]
+    assert (await door.ask("/?f=json", headers=browser)).json()["links"]
