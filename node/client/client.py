@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from node.client.channel import TIMEOUT_S, Channel
@@ -103,6 +103,26 @@ class Client:
         )  # fmt: skip
         target = f"{collection_path(collection)}/items?f=arrow&{question}"
         return self._rows(target, box_to_e7(bbox), limit, timeout_s)
+
+    def pages(
+        self, collection: str, *, rows_max: int = ROWS_PER_PAGE_MAX, **selection: Any
+    ) -> Iterator[Result]:
+        """All records in key order, page by page, in bounded memory; arguments as `query`.
+
+        A page that was not read yet costs nothing. Records that arrive meanwhile are on a later
+        page or on none; none is skipped or given twice.
+
+        Args:
+            rows_max: records of one page at most.
+        """
+        target, box, timeout_s = self._target(
+            collection, "items", {**selection, "limit": rows_max}, {}, format="arrow"
+        )
+        following: str | None = target
+        while following is not None:
+            response = self._channel.request("GET", following, box=box, timeout_s=timeout_s)
+            yield Result(response.body, coverage_of(response.headers))
+            following = _next_target(response)
 
     def latest(self, collection: str, **selection: Any) -> Result:
         """The newest record of each sensor; arguments as `query`."""

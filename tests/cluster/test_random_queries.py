@@ -167,10 +167,12 @@ class Judge:
 
     def rows_of(self, table: pa.Table) -> Indices:
         """Row numbers of an answer; every answered record must be one that was sent."""
+        if not len(table):
+            return np.empty(0, np.int64)
         encoded = table["sensor"].combine_chunks().dictionary_encode()
         positions = {name: index for index, name in enumerate(self._observations.names)}
         known = np.array([positions[name] for name in encoded.dictionary.to_pylist()], np.int64)
-        sensor = known[encoded.indices.to_numpy()] if len(table) else np.empty(0, np.int64)
+        sensor = known[encoded.indices.to_numpy()]
         time = table["time"].cast(pa.int64()).to_numpy()
         keys = self._key(sensor, time)
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
@@ -206,7 +208,7 @@ def ask(client: Client, question: Question, rng: np.random.Generator) -> pa.Tabl
 
 def pages(client: Client, question: Question, limit: int) -> Iterator[pa.Table]:
     """Follow the cursors until there is no next page."""
-    for result in client.pages(COLLECTION, limit=limit, **question.words):
+    for result in client.pages(COLLECTION, rows_max=limit, **question.words):
         assert len(result) <= limit
         yield result.table
 
