@@ -330,7 +330,12 @@ async def test_a_full_disk_refuses_writes_and_goes_on_reading(tmp_path: Path) ->
 
 
 async def test_a_full_map_refuses_writes_and_goes_on_merging(tmp_path: Path) -> None:
-    settings = EngineSettings(map_bytes_max=4 << 20, full_fraction=0.6, block_bytes_max=1 << 16)
+    settings = EngineSettings(
+        map_bytes_max=4 << 20,
+        full_fraction=0.6,
+        block_bytes_max=1 << 16,
+        disk_space=SMALL.disk_space,
+    )
     engine = LmdbEngine.open(tmp_path, domain=DEMO_DOMAIN, settings=settings)
     written = 0
     noise = np.random.default_rng(1)

@@ -1,5 +1,6 @@
 """A process that is killed at any step of a merge, or anywhere, loses and doubles nothing."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,7 @@ async def check_store(folder: Path, acknowledged: int) -> None:
 
 
 @pytest.mark.parametrize(("step", "turn"), STEPS, ids=[step for step, _ in STEPS])
-async def test_killed_at_a_step(tmp_path: Path, step: str, turn: int) -> None:
+def test_killed_at_a_step(tmp_path: Path, step: str, turn: int) -> None:
     child = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path), step, str(turn)],
         capture_output=True,
@@ -95,11 +96,11 @@ async def test_killed_at_a_step(tmp_path: Path, step: str, turn: int) -> None:
         check=False,
     )
     assert child.returncode == -9, child.stderr
-    await check_store(tmp_path, len(child.stdout.split()))
+    asyncio.run(check_store(tmp_path, len(child.stdout.split())))
 
 
 @pytest.mark.parametrize("lines", [3, 11, 26])
-async def test_killed_under_load(tmp_path: Path, lines: int) -> None:
+def test_killed_under_load(tmp_path: Path, lines: int) -> None:
     command = [sys.executable, "-c", CHILD, str(tmp_path), "never", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -107,4 +108,4 @@ async def test_killed_under_load(tmp_path: Path, lines: int) -> None:
             child.stdout.readline()
         child.kill()
         more = child.stdout.read().split()
-    await check_store(tmp_path, lines + len(more))
+    asyncio.run(check_store(tmp_path, lines + len(more)))
