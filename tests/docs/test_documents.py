@@ -39,6 +39,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(file), target
 
 
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"])
+def test_files_that_are_named_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    files = {f"/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("[!.]*/**/*.py")}
+    for named in re.findall(r"`([\w/]+\.py)`", text):
+        assert any(file.endswith(f"/{named}") for file in files), named
+
+
 def test_there_are_commands_to_check() -> None:
     assert any("zring" in block.text for block in CONSOLE)
     assert "README.md" in RUNNABLE
