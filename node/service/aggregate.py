@@ -171,6 +171,9 @@ def check_aggregate(wanted: AggregateQuery) -> None:
     Raises:
         BadRequest: names the field and its range.
     """
+    for name, number in (("level", wanted.level), ("step", wanted.step_us)):
+        if number is not None and type(number) is not int:
+            raise BadRequest(f"{name}={number!r} is no whole number", field=name)
     if wanted.level is not None and not 0 <= wanted.level <= AXIS_BITS:
         raise BadRequest(f"level={wanted.level} is not between 0 and {AXIS_BITS}", field="level")
     if wanted.step_us is not None and wanted.step_us < 1:

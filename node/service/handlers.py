@@ -114,6 +114,8 @@ class Handlers:
     async def _copy(self, message: Message) -> _Reply:
         rows = bytes_to_rows(message.body)
         absent = message.header.get("absent", [])
+        if not isinstance(absent, list) or not all(isinstance(node, str) for node in absent):
+            raise BadRequest(f"absent={absent!r} is no list of nodes", field="absent")
         await self._writer.store_copy(_text(message.header, "collection"), rows, absent)
         return {}, b""
 

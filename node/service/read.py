@@ -26,6 +26,7 @@ from node.service.selection import project, query_to_header, select
 PAGE_BYTES_MAX = 32 << 20
 """One reader's page: large enough to hide a round trip, small enough to hold a few of them."""
 _NO_DETOUR = Route(readers=())
+_NO_ROWS = empty_rows()
 TIMEOUT_FACTOR_MAX = 10
 """A query may ask for this many times the default deadline."""
 
@@ -145,9 +146,9 @@ class Run:
     async def rounds(self) -> AsyncIterator[tuple[Rows, Key | None]]:
         """Rows that are certain, in key order, and the key after which the next ones follow."""
         after = self.query.after
-        sources = [_Source(ask, empty_rows(), None) for ask in self.scatter.asks()]
+        sources = [_Source(ask, _NO_ROWS, None) for ask in self.scatter.asks()]
         if not sources:
-            yield empty_rows(), None
+            yield _NO_ROWS, None
             return
         while True:
             dry = [source.ask for source in sources if source.is_dry]
@@ -156,7 +157,7 @@ class Run:
             if self.scatter.overlapping and not overlapping:
                 # Keepers joined in on the way: what was filtered or read without deletions
                 # cannot be compared with them, so this round is read again.
-                sources = [_Source(ask, empty_rows(), None) for ask in self.scatter.asks()]
+                sources = [_Source(ask, _NO_ROWS, None) for ask in self.scatter.asks()]
                 continue
             sources = [source for source in sources if not source.is_dry]
             sources += [self._source(answer) for answer in answered]
@@ -169,7 +170,7 @@ class Run:
                 rows = select(self.query, None).wanted(rows)
             for source in sources:
                 source.rows = (
-                    empty_rows()
+                    _NO_ROWS
                     if cut is None
                     else source.rows.slice(rows_up_to(source.rows, cut), len(source.rows))
                 )

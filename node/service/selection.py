@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from node.errors import BadRequest
-from node.filter import filter_mask, filter_names
-from node.query import Query
+from node.filter import check_filter, filter_mask, filter_names
+from node.query import TIME_MAX, TIME_MIN, Query
 from node.records import FIXED_NAMES, Key, Rows
 from node.storage.engine import Scan
 from zring.area import Area, Box, area_from_dict, area_to_dict
 from zring.errors import InvalidArea
+from zring.morton import CODE_STOP
 from zring.span import Spans, normalise
 
 Bools = npt.NDArray[np.bool_]
@@ -127,16 +128,25 @@ def header_to_query(header: Mapping[str, Any]) -> Query:
         time_start, time_stop = header["time"]
         area, sensors, columns = header["area"], header["sensors"], header["columns"]
         after, spans = header.get("after"), header.get("spans")
+        limit, filter_ = header.get("limit"), header["filter"]
+        if limit is not None and _checked(limit, int) < 1:
+            raise ValueError(f"limit {limit} is below 1")
+        if filter_ is not None:
+            check_filter(filter_)
         return Query(
             collection=_checked(header["collection"], str),
             area=None if area is None else area_from_dict(area),
-            time_start=_checked(time_start, int),
-            time_stop=_checked(time_stop, int),
-            sensors=None if sensors is None else frozenset(sensors),
-            filter=header["filter"],
-            columns=None if columns is None else tuple(columns),
-            limit=header.get("limit"),
-            after=None if after is None else Key(*after),
+            time_start=_bounded(time_start, TIME_MIN, TIME_MAX),
+            time_stop=_bounded(time_stop, TIME_MIN, TIME_MAX),
+            sensors=None
+            if sensors is None
+            else frozenset(_checked(name, str) for name in _checked(sensors, list)),
+            filter=filter_,
+            columns=None
+            if columns is None
+            else tuple(_checked(name, str) for name in _checked(columns, list)),
+            limit=limit,
+            after=None if after is None else _key(after),
             spans=None
             if spans is None
             else normalise((int(start), int(stop)) for start, stop in spans),
@@ -144,6 +154,22 @@ def header_to_query(header: Mapping[str, Any]) -> Query:
         )
     except (KeyError, TypeError, ValueError, AssertionError, InvalidArea) as error:
         raise BadRequest(f"query between nodes is malformed: {error}", field="query") from None
+
+
+def _key(plain: Any) -> Key:
+    code, time, sensor_hash = plain
+    return Key(
+        _bounded(code, 0, CODE_STOP),
+        _bounded(time, TIME_MIN, TIME_MAX),
+        _bounded(sensor_hash, 0, (1 << 64) - 1),
+    )
+
+
+def _bounded(value: Any, low: int, high: int) -> int:
+    number: int = _checked(value, int)
+    if not low <= number <= high:
+        raise ValueError(f"{number} is not between {low} and {high}")
+    return number
 
 
 def _checked(value: Any, kind: Callable[..., Any]) -> Any:

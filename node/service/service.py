@@ -147,6 +147,11 @@ class Service:
         """What this node has done since it started."""
         return self._parts.counters.frozen()
 
+    @property
+    def running(self) -> bool:
+        """Whether the node works; false before `start`, after `stop`, and when a task failed."""
+        return self._tasks.running
+
     async def start(self) -> None:
         """Begin to receive, greet the others once, and keep watching them."""
         parts = self._parts

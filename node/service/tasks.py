@@ -9,7 +9,7 @@ class Tasks:
     """A task group that lives from `start` to `stop`.
 
     A task that fails ends the group: expected trouble is handled inside the tasks, so what gets
-    here is a broken promise of our own code, and `failure` tells whoever runs the node.
+    here is a broken promise of our own code. `running` turns false, and `stop` raises it.
     """
 
     def __init__(self) -> None:

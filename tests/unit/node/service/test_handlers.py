@@ -1,0 +1,95 @@
+"""What members send: any header gets a clear error, never a crash; strangers get no data."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from node.errors import BadRequest, NodeError, StaleRing
+from node.peer.transport import Message
+from node.query import Query
+from node.service.selection import header_to_query, query_to_header
+from tests.unit.node.service.conftest import Bench, Play, make_rows
+from zring.area import Box
+from zring.ring import from_document
+
+KINDS = ("hello", "ring", "store", "copy", "scan", "aggregate", "latest", "collections", "?")
+JUNK: list[Any] = [None, -1, 2**63, "x", b"\x00", [], [[1]], {}, {"op": "no"}, True, 1.5, [[5, 2]]]
+
+
+async def send(bench: Bench, message: Message) -> Message:
+    transport = bench.cluster.network.transport("stranger")
+    return await transport.call("n1", message, timeout_ms=5_000)
+
+
+def header(bench: Bench, **changes: Any) -> dict[str, Any]:
+    return {
+        **query_to_header(Query("c", area=Box(0, 0, 5, 5))),
+        "from": "n2",
+        "ring": bench.cluster.ring.digest(),
+        "deadline_ms": 1_000,
+        "cluster": "sim",
+        "w": "one",
+        **changes,
+    }
+
+
+def test_any_header_and_body(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.service("n1").write("c", make_rows(20))
+        rng = Random(4)
+        names = [*header(bench), "spans", "after", "limit", "level", "step_us", "owed", "absent"]
+        for _ in range(1_500):
+            changed = header(bench)
+            for name in rng.sample(names, rng.randint(0, 3)):
+                changed[name] = rng.choice(JUNK)
+            kind = rng.choice(KINDS)
+            body = rng.choice([b"", b"\x00garbage", rng.randbytes(30)])
+            try:
+                await send(bench, Message(kind, changed, body))
+            except NodeError as error:
+                assert error.status < 500 or error.retryable, (kind, changed, error)
+        assert bench.service("n1").running
+        assert len((await bench.service("n1").read(Query("c"))).rows) == 20
+
+    play(test, nodes=2)
+
+
+def test_another_ring_is_told_the_right_one(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        for kind in KINDS[2:-1]:
+            with pytest.raises(StaleRing) as caught:
+                await send(bench, Message(kind, header(bench, ring=5)))
+            assert from_document(caught.value.document) == bench.cluster.ring
+
+    play(test, nodes=1)
+
+
+def test_a_stranger_learns_who_we_are_and_nothing_else(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        reply = await send(bench, Message("hello", {"cluster": "other", "ring": 5}))
+        assert reply.header["cluster"] == "sim"
+        with pytest.raises(BadRequest, match="unknown to this node"):
+            await send(bench, Message("?", header(bench)))
+
+    play(test, nodes=1)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query("c"),
+        Query(
+            "ü",
+            area=Box(1, 2, 3, 4),
+            time_start=-5,
+            time_stop=5,
+            sensors=frozenset("ab"),
+            filter={"op": "=", "args": [{"property": "a"}, 1]},
+            columns=("x",),
+        ),
+    ],
+)
+def test_queries_travel(query: Query) -> None:
+    got = header_to_query({**query_to_header(query), "deadline_ms": query.timeout_ms})
+    assert got == query
