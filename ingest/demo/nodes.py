@@ -13,7 +13,8 @@ from typing import Self
 from node.client import Client
 from node.errors import NodeError, Unavailable
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
+"""A node needs two seconds of CPU to start, and there may be four on a busy machine."""
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.05
 LOG_BYTES_SHOWN = 2_000

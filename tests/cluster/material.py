@@ -34,12 +34,14 @@ def make_places(folder: Path) -> list[NodePlace]:
     ]
 
 
-def make_records(count: int, *, seed: int, sensors: int = 200) -> pa.Table:
-    """Records of fixed sensors all over the square within one day; every identity is different."""
+def make_records(
+    count: int, *, seed: int, sensors: int = 200, west: float = 135.0, south: float = 33.0
+) -> pa.Table:
+    """Records of fixed sensors within one day, up to (136.6, 34.6); no identity comes twice."""
     rng = np.random.default_rng(seed)
     sensor = rng.integers(0, sensors, count)
-    lon = 135.0 + 1.6 * ((sensor * 0.618034) % 1.0)
-    lat = 33.0 + 1.6 * ((sensor * 0.414214) % 1.0)
+    lon = west + (136.6 - west) * ((sensor * 0.618034) % 1.0)
+    lat = south + (34.6 - south) * ((sensor * 0.414214) % 1.0)
     step_us = DAY_US // count
     return pa.table(
         {

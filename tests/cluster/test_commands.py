@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def run(cluster: LocalCluster) -> Run:
 
 
 def test_status_as_text_and_json(run: Run) -> None:
-    text = run("status")
+    # Counts of the other nodes come with their next sign of life.
+    deadline_s = time.monotonic() + 30.0
+    while "3,000" not in (text := run("status")).output and time.monotonic() < deadline_s:
+        time.sleep(0.2)
     assert text.exit_code == 0, text.output
     for word in ("sw", "nw", "se", "ne", "alive", "commands", "3,000"):
         assert word in text.output
