@@ -16,7 +16,7 @@ from node.errors import DeadlineExceeded, NodeError, Unavailable
 from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.acknowledge import Tally, merge_replies, spreader
-from node.protocol.hints import places_of
+from node.protocol.hints import Place, places_of
 from node.protocol.hlc import next_version
 from node.query import WriteLevel, WriteReply
 from node.records import Rows, concat_rows
@@ -113,8 +113,11 @@ class Writer:
         view = parts.members.view()
         sets, by_node = _shares(view, batch.rows, here=parts.node_id)
         tally = Tally(sets, here=parts.node_id, w=batch.w)
-        parcels = self._send(batch, by_node, view, tally)
-        await self._store(batch.collection, batch.rows)
+        parcels, places = self._send(batch, by_node, view, tally)
+        try:
+            await self._store(batch.collection, batch.rows)
+        finally:
+            self._release(places, parcels)
         tally.stored(parts.node_id)
         if any(parts.node_id not in holders for holders in sets):
             parts.counters.records_kept += len(batch.rows)
@@ -132,12 +135,16 @@ class Writer:
             StoreFull: nothing was stored.
         """
         parts = self._parts
+        owed: dict[str, Sequence[Place]] = {}
         if absent:
             _, by_node = _shares(parts.members.view(), rows, here=parts.node_id)
             for node in sorted(set(absent) & set(by_node)):
-                places = places_of(collection, by_node[node])
-                parts.members.hints.fail(node, places, late=False)
-        await self._store(collection, rows)
+                owed[node] = places_of(collection, by_node[node])
+                parts.members.hints.intend(node, owed[node])
+        try:
+            await self._store(collection, rows)
+        finally:
+            self._release(owed, {})
 
     async def _store(self, collection: str, rows: Rows) -> None:
         parts = self._parts
@@ -210,18 +217,34 @@ class Writer:
 
     def _send(
         self, batch: Batch, by_node: dict[str, Rows], view: View, tally: Tally
-    ) -> dict[str, list[Parcel]]:
+    ) -> tuple[dict[str, list[Parcel]], dict[str, Sequence[Place]]]:
+        """Send copies to holders in contact; returns them, and what each holder is to have."""
         parcels: dict[str, list[Parcel]] = {}
+        owed: dict[str, Sequence[Place]] = {}
         hints = self._parts.members.hints
         absent = tuple(node for node in by_node if node not in view.standing.contact)
         for node, rows in by_node.items():
-            places = places_of(batch.collection, rows)
+            places = owed[node] = places_of(batch.collection, rows)
+            hints.intend(node, places)
             if node in view.standing.contact:
                 parcels[node] = self._delivery.send(node, batch.collection, rows, places, absent)
                 tally.sent(node)
-            else:
+        return parcels, owed
+
+    def _release(self, owed: dict[str, Sequence[Place]], parcels: dict[str, list[Parcel]]) -> None:
+        """After storing: whoever was absent, or has already failed, is owed from now on.
+
+        Not before: a hand-back under way could pass over rows that the store does not show yet,
+        and would then take the place for done.
+        """
+        hints = self._parts.members.hints
+        for node, places in owed.items():
+            sent = parcels.get(node, [])
+            failed = any(parcel.arrived.done() and not parcel.arrived.result() for parcel in sent)
+            if failed or not sent:
                 hints.fail(node, places, late=False)
-        return parcels
+            else:
+                hints.confirm(node, places, late=False)
 
     async def _wait(
         self, tally: Tally, parcels: dict[str, list[Parcel]], *, deadline_ms: int

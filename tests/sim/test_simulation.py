@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[2]
 #      and `as_of` was taken after reading, so it spoke for records that came in between
 #   2  a slow owner was hedged to a replica that it still owed a record, because what a member
 #      owes was forgotten together with the member
-STORIES = (1, 2)
-SEEDS = (*STORIES, 11, 12)
+#   506 a hand-back read the store just before a row became visible that its holder was owed, and
+#      then took the place for done: the row never arrived
+STORIES = (1, 2, 506)
+SEEDS = (*STORIES, 11)
 
 
 def run_seed(seed: int, plan: Plan) -> Outcome:
