@@ -47,6 +47,13 @@ def test_files_that_are_named_exist(name: str) -> None:
         assert any(file.endswith(f"/{named}") for file in files), named
 
 
+def test_every_page_is_in_the_index() -> None:
+    for index in (ROOT / "docs" / "README.md", ROOT / "docs" / "decisions" / "README.md"):
+        listed = set(links(index))
+        missing = [page.name for page in index.parent.glob("*.md") if page.name not in listed]
+        assert missing in ([], ["README.md"]), index
+
+
 def test_there_are_commands_to_check() -> None:
     assert any("zring" in block.text for block in CONSOLE)
     assert "README.md" in RUNNABLE
