@@ -1,6 +1,8 @@
 """`/collections/{c}/items`: pages, whole answers as streams, one record, and storing."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +20,7 @@ from node.codec.decode import decode_records
 from node.codec.decoded import Decoded
 from node.codec.geojson import row_to_feature
 from node.codec.identity import id_to_identity
-from node.errors import BadRequest, NotFound
+from node.errors import BadRequest, NotFound, Overloaded, TooLarge
 from node.query import Query, WriteReply
 from node.records import COLLECTION_NAME_BYTES_MAX
 
@@ -82,11 +84,13 @@ async def post_items(request: web.Request) -> web.StreamResponse:
     state = request.app[STATE]
     values, _ = read_parameters(request.rel_url.raw_query_string, STORE_PARAMETERS)
     collection = checked_name(request.match_info["collection"])
-    body = await request.read()
-    if not body:
-        raise BadRequest("the body is empty; send at least one record", field="body")
-    state.metrics.bytes_received += len(body)
-    decoded = await _decode(request.content_type, body, state)
+    with _body_room(request, state):
+        body = await request.read()
+        if not body:
+            raise BadRequest("the body is empty; send at least one record", field="body")
+        state.metrics.bytes_received += len(body)
+        decoded = await _decode(request.content_type, body, state)
+        del body  # the rows may wait for the disk much longer than their text is needed
     if not len(decoded.rows):
         return _reply(decoded, WriteReply(0, 0, 0, True))
     reply = await state.service.write(
@@ -97,6 +101,31 @@ async def post_items(request: web.Request) -> web.StreamResponse:
         replace=values.get("replace", False),
     )
     return _reply(decoded, reply)
+
+
+@contextmanager
+def _body_room(request: web.Request, state: State) -> Iterator[None]:
+    """Hold room for a body while it is received and decoded, so that many at once stay bounded.
+
+    A body of unknown length counts as the largest that is allowed.
+    """
+    limits = state.limits
+    size = limits.request_bytes_max if request.content_length is None else request.content_length
+    if size > limits.request_bytes_max:
+        raise TooLarge(
+            f"body of {size} bytes is more than {limits.request_bytes_max}; "
+            "send the records in smaller batches"
+        )
+    if state.body_bytes and state.body_bytes + size > limits.write_queue_bytes_max:
+        raise Overloaded(
+            f"bodies of {state.body_bytes} bytes are being read, at most "
+            f"{limits.write_queue_bytes_max} at once; repeat in a moment"
+        )
+    state.body_bytes += size
+    try:
+        yield
+    finally:
+        state.body_bytes -= size
 
 
 async def _decode(media_type: str, body: bytes, state: State) -> Decoded:

@@ -19,6 +19,7 @@ class State:
     Attributes:
         cors: origins that may call from a browser; "*" is any.
         tokens: token → role; empty asks for none.
+        body_bytes: of the bodies that are being received and decoded.
     """
 
     service: Service
@@ -26,6 +27,7 @@ class State:
     cors: tuple[str, ...]
     tokens: Mapping[str, Role]
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    body_bytes: int = 0
     _ring: Ring | None = None
     _ring_text: str = ""
 

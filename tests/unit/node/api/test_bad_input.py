@@ -9,7 +9,9 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from .conftest import Door, Reply, record
+from node.api.state import STATE
+
+from .conftest import LIMITS, Door, Reply, record
 
 SQUARE = "(135, 33)-(136.6, 34.6)"
 
@@ -209,6 +211,17 @@ async def test_bodies_that_cannot_be_read(
         headers={"Content-Type": media_type},
     )
     assert_problem(reply, status, *words)
+
+
+async def test_bodies_at_the_same_time_are_bounded(door: Door) -> None:
+    state = door.app[STATE]
+    state.body_bytes = LIMITS.write_queue_bytes_max
+    reply = await door.store(record())
+    assert_problem(reply, 503, "at once", "repeat in a moment")
+    assert int(reply.headers["Retry-After"]) >= 1
+    state.body_bytes = 0
+    assert (await door.store(record())).status == 200
+    assert state.body_bytes == 0
 
 
 async def test_years_1970_and_2099_are_stored_where_they_say(door: Door) -> None:
