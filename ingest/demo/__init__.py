@@ -6,7 +6,8 @@ owners; the records per node (N3) and two searches of 20,000 records (N2) are pr
 published figures.
 
 Files: `nodes` (the processes, and that none outlives the demo), `load` (records to the cluster
-with a progress bar), `search` (the two searches), `command` (the order of it all, and what is
+with a progress bar), `settle` (until the nodes have
+nothing left to do), `search` (the two searches), `command` (the order of it all, and what is
 printed).
 
 What it does not do: it keeps nothing. The stores lie in a temporary folder, unless `--store`

@@ -15,6 +15,7 @@ from rich.table import Table
 from ingest.demo.load import load_files, load_generated
 from ingest.demo.nodes import LocalCluster, NodePlace
 from ingest.demo.search import SEARCHES, Timing, quarter_counts, time_search
+from ingest.demo.settle import wait_settled
 from node.client import Client
 
 NAMES = ("sw", "nw", "se", "ne")
@@ -57,6 +58,8 @@ def demo(data: Path | None, records: int, port: int, store: Path | None, leave: 
     with _folder(store) as folder, LocalCluster(_places(folder, port)) as cluster:
         with Client(cluster.urls[0], timeout_s=60.0) as client:
             _load(client, data, records, console)
+            waited_s = wait_settled(cluster.urls, console)
+            console.print(f"replicas copied, blocks merged after {waited_s:.1f} s more")
             console.print(_counts_table(client))
             timings = [time_search(client, COLLECTION, search) for search in SEARCHES]
             console.print(_timings_table(timings))
