@@ -40,14 +40,15 @@ phase "style, types, layers" deploy/local/lint.sh
 for version in 3.12 3.13; do
     phase "core on Python $version, current numpy" core_tests "$version"
 done
-# Real processes are timed and killed: they get the machine for themselves, after all others.
-phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests \
-    --ignore tests/cluster --ignore tests/recovery
+# Real processes (nodes, browsers, GDAL) are timed and killed: they get the machine for themselves.
 alone=()
-for folder in tests/cluster tests/recovery; do
-    [[ -d $folder ]] && alone+=("$folder")
+ignored=()
+for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs; do
+    if [[ -d $folder ]]; then
+        alone+=("$folder")
+        ignored+=(--ignore "$folder")
+    fi
 done
-if [[ ${#alone[@]} -gt 0 ]]; then
-    phase "tests with real processes" .venv/bin/pytest --durations 10 "${alone[@]}"
-fi
+phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests "${ignored[@]}"
+phase "tests with real processes" .venv/bin/pytest --durations 10 "${alone[@]}"
 report
