@@ -260,7 +260,9 @@ def parse_address(text: str, *, setting: str = "address") -> tuple[str, int]:
         ConfigInvalid: names the setting.
     """
     host, colon, port = text.rpartition(":")
-    valid = bool(colon) and bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16
+    valid = (
+        bool(colon) and bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16
+    )
     _require(valid, setting, text, "is no address; write HOST:PORT, for example 127.0.0.1:7070")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
