@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 def main() -> int:
     """Returns the exit status: 0 all bars hold, 1 some do not, 2 a figure failed."""
     arguments = _arguments()
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=150)
     if arguments.list or not arguments.figures:
         for figure in FIGURES.values():
             console.print(f"{figure.name:22}{figure.title}", highlight=False)

@@ -130,6 +130,16 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that the process and everything it started have used so far: what a request
+    costs, also on a machine where others work."""
+    total = 0
+    for process in descendants(pid):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
 def memory_kb(pid: int, field: str = "RssAnon") -> int:
     """One figure of /proc/PID/status, summed over the process and its children."""
     total = 0

@@ -33,5 +33,6 @@ def run(session: Session) -> list[Finding]:
             "size", "disk per record and copy, station data, after merging (live pages)",
             per_record, "bytes", f"≤ {DISK_BYTES_MAX:g} bytes", per_record <= DISK_BYTES_MAX,
             references=theirs, compared="DuckDB in-process",
+            details={"of these in the log": f"{cluster.log_records():,}"},
         ),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.dataset import Dataset
 from bench.finding import Finding
-from bench.fleet import Fleet, Round
+from bench.fleet import WARMUP_S, Fleet, Round
 from bench.jobs import ReadJob
 from bench.session import Session
 from bench.stopwatch import percentile_ms
@@ -85,11 +85,16 @@ def measure(
         for _ in range(ROUNDS):
             for name, fleet in fleets.items():
                 rounds[name].append(fleet.run(session.seconds))
+        used_s = cluster.cpu_seconds()
+        last = zring_fleet.run(session.seconds)
+        used_s = cluster.cpu_seconds() - used_s
     rates = {name: float(np.median([one.rate for one in all_])) for name, all_ in rounds.items()}
     p99 = {
         name: percentile_ms(np.concatenate([one.latencies for one in all_]), 99)
         for name, all_ in rounds.items()
     }
+    calls = len(last.latencies) * (session.seconds + WARMUP_S) / session.seconds
+    p99["node CPU"] = round(used_s / calls * 1e6)
     p99["p50"] = percentile_ms(np.concatenate([one.latencies for one in rounds["zring"]]), 50)
     return rates, p99
 
@@ -100,6 +105,7 @@ def _details(p99: Mapping[str, float]) -> dict[str, float | str]:
         "p99 ms": p99["zring"],
         "p99 ms of PostGIS": p99["PostGIS"],
         "p99 ms of QuestDB": p99["QuestDB"],
+        "node CPU of one, µs": p99["node CPU"],
     }
 
 
