@@ -12,7 +12,7 @@ What a kind means is known only to `block_encode` and `block_read`.
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
@@ -44,11 +44,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block's header: number of rows, fixed columns by name, value columns by name."""
+    """A block's header: number of rows, fixed columns by name, value columns by name.
+
+    `prepared` keeps small dictionaries that were decoded once, as copies, by column name.
+    """
 
     rows: int
     fixed: dict[str, Column]
     values: dict[str, Column]
+    prepared: dict[str, Any] = field(default_factory=dict)
 
 
 class BlockBuilder:

@@ -32,6 +32,8 @@ ARROW_TYPES = {
     "j": pa.string(),
 }
 NO_ROWS = slice(0, 0)
+PREPARED_ENTRIES_MAX = 256
+"""Dictionaries up to this size are kept decoded with the header (about 10 kB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def select(data: Data, header: Header, where: BlockFilter) -> Selection:
     if where.time is not None:
         chosen = _select_times(data, header.fixed["time"], where.time, chosen)
     if where.sensors is not None:
-        chosen = _select_sensors(data, header.fixed["sensor"], where.sensors, chosen)
+        chosen = _select_sensors(data, header, where.sensors, chosen)
     return chosen
 
 
@@ -110,7 +112,7 @@ def _select_positions(data: Data, header: Header, where: BlockFilter) -> Selecti
         if where.spans is not None:
             mask &= inside_spans(_ints(data, header.fixed["code"], slice(None)), where.spans)
         return _narrowed(slice(0, header.rows), mask)
-    starts, code, lon, lat = _runs(data, runs)
+    starts, code, lon, lat = _runs(data, header, runs)
     mask = np.ones(len(starts), np.bool_)
     if where.box is not None:
         west, south, east, north = where.box
@@ -127,14 +129,35 @@ def _select_positions(data: Data, header: Header, where: BlockFilter) -> Selecti
     return np.flatnonzero(np.repeat(mask, np.diff(starts, append=header.rows)))
 
 
-def _runs(data: Data, column: Column) -> tuple[Int64s, Int64s, Int32s, Int32s]:
+def _runs(data: Data, header: Header, column: Column) -> tuple[Int64s, Int64s, Int32s, Int32s]:
+    """First row, code, lon, lat of each position."""
+    if (found := header.prepared.get("position")) is not None:
+        return found
     starts, code, lon, lat = column.buffers
-    return (
+    runs = (
         buffer_of(data, starts, "<u4").astype(np.int64),
-        buffer_of(data, code, "<i8"),
-        buffer_of(data, lon, "<i4"),
-        buffer_of(data, lat, "<i4"),
+        buffer_of(data, code, "<i8").copy(),
+        buffer_of(data, lon, "<i4").copy(),
+        buffer_of(data, lat, "<i4").copy(),
     )
+    if len(runs[0]) <= PREPARED_ENTRIES_MAX:
+        header.prepared["position"] = runs
+    return runs
+
+
+def _sensors(data: Data, header: Header) -> tuple[UInt64s, pa.StringArray]:
+    """Hashes and names of the block's sensors; valid as long as the data."""
+    if (found := header.prepared.get("sensor")) is not None:
+        return found
+    column = header.fixed["sensor"]
+    hashes = buffer_of(data, column.buffers[2], "<u8")
+    names = _texts(data, column.buffers, column.parameters[:3], "t")
+    if len(hashes) <= PREPARED_ENTRIES_MAX:
+        # Taking copies: what is kept must not refer to the transaction's pages.
+        sensors = (hashes.copy(), names.take(pa.array(np.arange(len(hashes)))))
+        header.prepared["sensor"] = sensors
+        return sensors
+    return hashes, names
 
 
 def _between(data: Data, column: Column, low: int, high: int) -> Any:
@@ -174,8 +197,9 @@ def _select_times(
     return _narrowed(chosen, _in_range(small, *_encoded_range(base, unit, *wanted)))
 
 
-def _select_sensors(data: Data, column: Column, wanted: UInt64s, chosen: Selection) -> Selection:
-    hashes = buffer_of(data, column.buffers[2], "<u8")
+def _select_sensors(data: Data, header: Header, wanted: UInt64s, chosen: Selection) -> Selection:
+    column = header.fixed["sensor"]
+    hashes, _ = _sensors(data, header)
     if len(wanted) == 1:
         passing = hashes == wanted[0]
     else:
@@ -196,7 +220,7 @@ def decode(
     """The chosen rows; with only these values where columns are named."""
     count = chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
     code, lon, lat = _decode_positions(data, header, chosen)
-    sensor, sensor_hash = _decode_sensors(data, header.fixed["sensor"], chosen, count)
+    sensor, sensor_hash = _decode_sensors(data, header, chosen, count)
     names = header.values if columns is None else [n for n in columns if n in header.values]
     return Rows(
         time=_ints(data, header.fixed["time"], chosen, count),
@@ -239,7 +263,7 @@ def _decode_positions(
             _ints(data, fixed["lon"], chosen, count).astype(np.int32),
             _ints(data, fixed["lat"], chosen, count).astype(np.int32),
         )
-    starts, code, lon, lat = _runs(data, runs)
+    starts, code, lon, lat = _runs(data, header, runs)
     if isinstance(chosen, slice):
         first = int(np.searchsorted(starts, chosen.start, side="right")) - 1
         last = int(np.searchsorted(starts, chosen.stop, side="left"))
@@ -257,10 +281,10 @@ def _decode_positions(
 
 
 def _decode_sensors(
-    data: Data, column: Column, chosen: Selection, count: int
+    data: Data, header: Header, chosen: Selection, count: int
 ) -> tuple[pa.StringArray, UInt64s]:
-    hashes = buffer_of(data, column.buffers[2], "<u8")
-    names = _texts(data, column.buffers, column.parameters[:3], "t")
+    column = header.fixed["sensor"]
+    hashes, names = _sensors(data, header)
     if column.kind == "own":
         return names.take(pa.array(_positions(chosen))), hashes[chosen].copy()
     if len(hashes) == 1:

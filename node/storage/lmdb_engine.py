@@ -33,6 +33,8 @@ from zring.morton import AXIS_STOP
 
 VIEW_RETRIES_MAX = 100
 """Views taken before a missing block counts as damage; one retry is enough for each merge."""
+FULL_MARGIN = 32
+"""A store is called full when less than this part of the map (at most a commit) still fits."""
 WIDE_DOMAIN_PADDING = 2
 """Where grid cells are wider than one e7 unit, versions of a record may differ by that much."""
 
@@ -181,8 +183,11 @@ class LmdbEngine:
         )
 
     def _is_full(self, live_bytes: int) -> bool:
+        """Whether a batch of usual size would be refused now."""
+        settings = self._settings
+        usual = min(settings.commit_bytes_max, settings.map_bytes_max // FULL_MARGIN)
         try:
-            self._tables.check_space(live_bytes, 0)
+            self._tables.check_space(live_bytes, usual)
         except StoreFull:
             return True
         return False

@@ -168,11 +168,32 @@ def split_rows(
 
 
 def cut_rows(rows: Rows, settings: EngineSettings) -> Iterator[Rows]:
-    """Blocks' worth of rows: of equal count, each within the limits of rows and bytes."""
-    count = -(-len(rows) // settings.block_rows_max)
-    for number in range(count):
-        part = rows.slice(len(rows) * number // count, len(rows) * (number + 1) // count)
-        yield from _halved(part, settings.block_bytes_max)
+    """Blocks' worth of rows: of about equal count, each within the limits of rows and bytes.
+
+    Cuts move to the nearest change of position, so that a station's rows lie in one block; the
+    room for that is why blocks are planned smaller than they may be.
+    """
+    planned = max(settings.block_rows_max * 3 // 4, 1)
+    count = -(-len(rows) // planned)
+    if len(rows) <= settings.block_rows_max:
+        count = 1
+    window = settings.block_rows_max // 8
+    changes = np.flatnonzero(rows.code[1:] != rows.code[:-1]) + 1
+    edges = [0]
+    for number in range(1, count):
+        ideal = len(rows) * number // count
+        edges.append(_nearest(changes, ideal, window))
+    for start, stop in itertools.pairwise([*edges, len(rows)]):
+        if start < stop:
+            yield from _halved(rows.slice(start, stop), settings.block_bytes_max)
+
+
+def _nearest(changes: npt.NDArray[np.intp], ideal: int, window: int) -> int:
+    """The change nearest to `ideal`, when it is less than `window` rows away."""
+    at = int(np.searchsorted(changes, ideal))
+    near = [int(change) for change in changes[max(at - 1, 0) : at + 1]]
+    best = min(near, key=lambda change: abs(change - ideal), default=ideal)
+    return best if abs(best - ideal) < window else ideal
 
 
 def _halved(rows: Rows, bytes_max: int) -> Iterator[Rows]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from node.records import Bools, Key, Rows, concat_rows, empty_rows, newest_rows, sort_rows
 from node.storage.block_cache import BlockCache
-from node.storage.block_index import BlockIndex
+from node.storage.block_index import BlockIndex, Summaries
 from node.storage.block_read import BlockFilter, read_rows
 from node.storage.engine import Scan, Step
 from node.storage.memtable import Segment
@@ -184,7 +184,7 @@ class _Candidates:
     def of(cls, request: StepRequest, index: BlockIndex) -> "_Candidates":
         scan, after = request.scan, request.after
         around = index.between(scan.time_start, scan.time_stop)
-        column = {name: values[around] for name, values in index.columns.items()}
+        column = _Around(index.columns, around)
         pad = request.padding
         mask = (
             (column["time_high"] >= scan.time_start)
@@ -203,14 +203,13 @@ class _Candidates:
             mask &= (column["code_high"] > after.code) | (
                 same & (column["time_high"] >= after.time)
             )
-        at = np.flatnonzero(mask)
-        column = {name: values[at] for name, values in column.items()}
-        code, time, low_hash = _starts(column, after)
-        if len(at) > 1:
+        found = index.summaries[np.flatnonzero(mask) + around.start]
+        code, time, low_hash = _starts(found, after)
+        if len(found) > 1:
             order = np.lexsort((low_hash, time, code))
-            column = {name: values[order] for name, values in column.items()}
+            found = found[order]
             code, time, low_hash = code[order], time[order], low_hash[order]
-        return cls(request, column["block"], code, time, low_hash, *_outside(scan, column))
+        return cls(request, found["block"], code, time, low_hash, *_outside(scan, found))
 
     def start_key(self, place: int) -> Key:
         """No wanted key of this block or a later one is smaller."""
@@ -233,8 +232,19 @@ class _Candidates:
         )
 
 
+class _Around:
+    """Columns of an index cut to the blocks of a time range, when they are asked for."""
+
+    def __init__(self, columns: dict[str, npt.NDArray[Any]], around: slice) -> None:
+        self._columns = columns
+        self._around = around
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._columns[name][self._around]
+
+
 def _starts(
-    column: dict[str, npt.NDArray[Any]], after: Key | None
+    column: Summaries, after: Key | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], UInt64s]:
     """The smallest key > after that each block may hold."""
     code, time, low_hash = column["code_low"], column["time_first"], column["hash_first"]
@@ -256,7 +266,7 @@ def _meets_spans(low: Any, high: Any, spans: tuple[tuple[int, int], ...]) -> Boo
     return np.asarray((first & 1 == 1) | (first != np.searchsorted(edges, high, side="right")))
 
 
-def _outside(scan: Scan, column: dict[str, npt.NDArray[Any]]) -> tuple[Bools, Bools, Bools]:
+def _outside(scan: Scan, column: Summaries) -> tuple[Bools, Bools, Bools]:
     outside_time = (column["time_low"] < scan.time_start) | (column["time_high"] >= scan.time_stop)
     outside_box = (
         (column["west"] < scan.west)
