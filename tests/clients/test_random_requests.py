@@ -138,5 +138,8 @@ def test_random_bodies(node: Served, body: bytes, kind: str) -> None:
         status, answer, text = exchange(
             node, "POST", target, body=body, headers={"Content-Type": printable}
         )
+        if status == 200:  # blank lines or an empty list: nothing received, nothing stored
+            assert orjson.loads(text)["received"] == 0
+            continue
         assert 400 <= status < 500, text
         assert answer.startswith("application/problem+json")
