@@ -1,5 +1,6 @@
 """Nodes beyond loopback with TLS, cluster key and tokens: who gets in, and who does not."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -51,11 +52,22 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[NodePlace]
             node.start()
         for node in nodes:
             node.wait_ready()
+        for place in founders:
+            wait_alive(place)
         yield founders
 
 
 def connect(place: NodePlace, token: str | None) -> Client:
     return Client(place.url, token=token, tls_ca=str(TLS / "cert.pem"), timeout_s=10.0)
+
+
+def wait_alive(place: NodePlace) -> None:
+    """Wait until a node sees all others."""
+    deadline_s = time.monotonic() + 60.0
+    with connect(place, "reader-token") as client:
+        while {entry["state"] for entry in client.status()["nodes"]} != {"alive"}:
+            assert time.monotonic() < deadline_s, f"{place.name} sees nobody"
+            time.sleep(0.1)
 
 
 def test_records_cross_between_protected_nodes(places: list[NodePlace]) -> None:
