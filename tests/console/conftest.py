@@ -15,7 +15,7 @@ from node.console.pages import read_assets
 Document = dict[str, Any]
 DRIVER = Path(__file__).with_name("drive.js")
 BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_DEADLINE_S = 60.0
+BROWSER_DEADLINE_S = 120.0
 FLAGS = (
     "--headless",
     "--no-sandbox",
