@@ -47,6 +47,11 @@ class MergeThread:
         self._log = log
         self._counters = counters
         self._numbers = BlockNumbers(next_number)
+        # Rows are in log and blocks at once while they are merged: that must fit into the part
+        # of the map which writes leave free.
+        spare = int(self._settings.map_bytes_max * (1 - self._settings.full_fraction))
+        self._bytes_merge = min(self._settings.log_bytes_merge, spare // 4)
+        self._bytes_max = min(self._settings.log_bytes_max, spare // 2)
         self._cache = BlockCache(tables)
         self._requests: queue.SimpleQueue[Waiting | bool] = queue.SimpleQueue()
         self._is_asked = False
@@ -74,7 +79,7 @@ class MergeThread:
         log, settings = self._log, self._settings
         due = (
             log.rows - self._frozen_log.rows >= settings.log_rows_merge
-            or log.size_bytes - self._frozen_log.size_bytes >= settings.log_bytes_merge
+            or log.size_bytes - self._frozen_log.size_bytes >= self._bytes_merge
             or log.entries - self._frozen_log.entries >= settings.log_entries_merge
         )
         if due and not self._is_asked:
@@ -83,7 +88,7 @@ class MergeThread:
 
     def _is_crowded(self) -> bool:
         log, settings = self._log, self._settings
-        return log.rows >= settings.log_rows_max or log.size_bytes >= settings.log_bytes_max
+        return log.rows >= settings.log_rows_max or log.size_bytes >= self._bytes_max
 
     async def wait_room(self) -> None:
         """Wait until the log has room for more.

@@ -92,7 +92,8 @@ def rows_of(found: list[Record]) -> Rows:
         lon=lon,
         lat=lat,
         code=DEMO_DOMAIN.positions_to_codes(lon=lon, lat=lat),
-        version=np.array([record["version"] for record in found], np.int64),
+        # A deletion never shares its version with a record (PROTOCOL 1.6).
+        version=np.array([2 * r["version"] + r["deleted"] for r in found], np.int64),
         deleted=deleted,
         sensor=pa.array([record["sensor"] for record in found], pa.string()),
         values=values,
