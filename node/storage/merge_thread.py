@@ -49,7 +49,7 @@ class MergeThread:
         self._numbers = BlockNumbers(next_number)
         # Rows are in log and blocks at once while they are merged: that must fit into the part
         # of the map which writes leave free.
-        spare = int(self._settings.map_bytes_max * (1 - self._settings.full_fraction))
+        spare = self._settings.spare_bytes
         self._bytes_merge = min(self._settings.log_bytes_merge, spare // 4)
         self._bytes_max = min(self._settings.log_bytes_max, spare // 2)
         self._cache = BlockCache(tables)

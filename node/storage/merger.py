@@ -90,7 +90,11 @@ def merge_slice(
     """
     column = index.columns
     mine = np.flatnonzero(column["slice_start"] == slice_start)
-    absorbed = _absorbed(column, mine, len(rows), settings)
+    size_bytes = int(column["bytes"][mine].sum(dtype=np.int64)) + rows.nbytes()
+    if size_bytes > settings.slice_bytes:
+        absorbed = mine
+    else:
+        absorbed = _absorbed(column, mine, len(rows), settings)
     blocks = column["block"][absorbed]
     conflicts = 0
     if len(blocks):
@@ -154,10 +158,12 @@ def split_rows(
     rows: Rows, slice_start: int, settings: EngineSettings
 ) -> Iterator[tuple[int, Rows]]:
     """(slice start, rows): one slice, or several of about equal rows when there are too many."""
-    if len(rows) <= settings.slice_rows_max:
+    size_bytes = rows.nbytes()
+    if len(rows) <= settings.slice_rows_max and size_bytes <= settings.slice_bytes:
         yield slice_start, rows
         return
-    count = -(-len(rows) // settings.slice_rows)
+    count = max(-(-len(rows) // settings.slice_rows), -(-2 * size_bytes // settings.slice_bytes))
+    count = min(count, len(rows))
     places = [len(rows) * i // count for i in range(1, count)]
     edges = np.unique(np.partition(rows.time, places)[places])
     edges = edges[edges > rows.time.min()]

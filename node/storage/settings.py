@@ -49,6 +49,9 @@ class EngineSettings:
     """Rows of a time slice above which it is split (unless they all have the same time)."""
     slice_rows: int = 65_536
     """Rows of the slices that come out of a split: 16 blocks side by side in code."""
+    slice_bytes_max: int = 32 << 20
+    """Bytes of a time slice above which it is split: what a merge holds in memory and rewrites
+    at once when values are images or long texts; less in a small map."""
     run_growth: int = 2
     """A run in a slice is rewritten only together with at least 1/run_growth times its rows, so
     that a row is rewritten a bounded number of times, however much is stored."""
@@ -62,6 +65,16 @@ class EngineSettings:
     """(all, free) bytes of the disk; tests make it small."""
     on_step: Callable[[str], None] = no_hook
     """Called with the name of each step of a commit or merge; tests stop the process there."""
+
+    @property
+    def spare_bytes(self) -> int:
+        """The part of the map that writes leave free."""
+        return int(self.map_bytes_max * (1 - self.full_fraction))
+
+    @property
+    def slice_bytes(self) -> int:
+        """`slice_bytes_max`, or what fits beside its successor into the spare part of the map."""
+        return min(self.slice_bytes_max, self.spare_bytes // 4)
 
     def __post_init__(self) -> None:
         assert 0 < self.full_fraction < 1, self.full_fraction

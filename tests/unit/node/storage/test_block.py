@@ -6,7 +6,7 @@ import lmdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.errors import StoreDamaged
@@ -35,6 +35,7 @@ def random_rows(seed: int, count: int, *, positions: int, floats: list[float]) -
     return newest_rows(sort_rows(rows))
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 1 << 30),
     st.integers(1, 200),
@@ -63,12 +64,14 @@ def test_rows_come_back_to_the_bit(seed: int, count: int, spots: int, floats: li
         assert (part.time == rows.time[mask]).all() and (part.code == rows.code[mask]).all()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_no_block(data: bytes) -> None:
     with pytest.raises(StoreDamaged):
         read_header(data, name="block 1")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 30), st.integers(1, 255))
 def test_one_changed_byte_is_found(place: int, change: int) -> None:
     data = bytearray(encode_block(random_rows(1, 50, positions=5, floats=[0.5])))
