@@ -59,33 +59,58 @@ def read_rows(
     header: Header,
     *,
     where: BlockFilter = ALL_ROWS,
+    within: slice | None = None,
+    rows_max: int | None = None,
     columns: Sequence[str] | None = None,
     name: str = "block",
 ) -> Rows | None:
     """The rows of a block that pass, in key order; None when there are none.
 
+    Args:
+        within: only rows in this range.
+        rows_max: no more than the first so many.
     Raises:
         StoreDamaged: the columns contradict each other.
     """
     try:
-        chosen = select(data, header, where)
-        if isinstance(chosen, slice) and chosen.start >= chosen.stop:
+        chosen = select(data, header, where, within or slice(0, header.rows))
+        if rows_max is not None:
+            chosen = _first_rows(chosen, rows_max)
+        if _count(chosen) == 0:
             return None
         return decode(data, header, chosen, columns)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, pa.ArrowInvalid) as error:
         raise StoreDamaged(f"{name} contradicts itself ({error}); refill this node") from error
 
 
-def select(data: Data, header: Header, where: BlockFilter) -> Selection:
-    """Which rows pass."""
-    chosen: Selection = slice(0, header.rows)
+def select(data: Data, header: Header, where: BlockFilter, within: slice) -> Selection:
+    """Which rows of a range pass."""
+    chosen: Selection = within
     if where.box is not None or where.spans is not None:
-        chosen = _select_positions(data, header, where)
+        chosen = _within(_select_positions(data, header, where), within)
     if where.time is not None:
         chosen = _select_times(data, header.fixed["time"], where.time, chosen)
     if where.sensors is not None:
         chosen = _select_sensors(data, header, where.sensors, chosen)
     return chosen
+
+
+def _within(chosen: Selection, within: slice) -> Selection:
+    if isinstance(chosen, slice):
+        start = max(chosen.start, within.start)
+        return slice(start, max(start, min(chosen.stop, within.stop)))
+    first, last = np.searchsorted(chosen, (within.start, within.stop))
+    return chosen[first:last]
+
+
+def _first_rows(chosen: Selection, count: int) -> Selection:
+    if isinstance(chosen, slice):
+        return slice(chosen.start, min(chosen.stop, chosen.start + count))
+    return chosen[:count]
+
+
+def _count(chosen: Selection) -> int:
+    return chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
 
 
 def _narrowed(chosen: Selection, mask: Bools) -> Selection:
@@ -214,11 +239,27 @@ def _select_sensors(data: Data, header: Header, wanted: UInt64s, chosen: Selecti
     return _narrowed(chosen, passing[indices])
 
 
+def code_runs(data: Data, header: Header) -> tuple[Int64s, Int64s] | None:
+    """First row and code of each position; None where positions are not stored as runs."""
+    runs = header.fixed.get("position")
+    return None if runs is None else _runs(data, header, runs)[:2]
+
+
+def ints_of(data: Data, header: Header, name: str, rows: slice) -> Int64s:
+    """A fixed column of integers in a range of rows."""
+    return _ints(data, header.fixed[name], rows, _count(rows))
+
+
+def sensor_hashes_of(data: Data, header: Header, rows: slice) -> UInt64s:
+    """Hashes of the sensors in a range of rows."""
+    return _decode_sensors(data, header, rows, _count(rows))[1]
+
+
 def decode(
     data: Data, header: Header, chosen: Selection, columns: Sequence[str] | None = None
 ) -> Rows:
     """The chosen rows; with only these values where columns are named."""
-    count = chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
+    count = _count(chosen)
     code, lon, lat = _decode_positions(data, header, chosen)
     sensor, sensor_hash = _decode_sensors(data, header, chosen, count)
     names = header.values if columns is None else [n for n in columns if n in header.values]
@@ -257,7 +298,7 @@ def _decode_positions(
     runs = header.fixed.get("position")
     if runs is None:
         fixed = header.fixed
-        count = chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
+        count = _count(chosen)
         return (
             _ints(data, fixed["code"], chosen, count),
             _ints(data, fixed["lon"], chosen, count).astype(np.int32),

@@ -6,8 +6,9 @@ there. Steps keep nothing between them, so merges and writes may happen in the m
 is found by its key, wherever it lies by then.
 """
 
+from bisect import insort
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from node.records import Bools, Key, Rows, concat_rows, empty_rows, newest_rows,
 from node.storage.block_cache import BlockCache
 from node.storage.block_index import BlockIndex, Summaries
 from node.storage.block_read import BlockFilter, read_rows
+from node.storage.block_search import key_of, row_above, row_behind
 from node.storage.engine import Scan, Step
 from node.storage.memtable import Segment
 from node.storage.selection import above_key, matching, select_columns, sensor_hashes
@@ -24,8 +26,6 @@ from node.storage.view import CollectionView
 from zring.digest import UInt64s
 
 HASH_MAX = (1 << 64) - 1
-ROWS_PER_SELECTED = 64
-"""With a hint of rows needed, this many are looked at for each before the step ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,34 +132,76 @@ def _gather_blocks(
     columns: tuple[str, ...] | None,
     found: _Found,
 ) -> None:
-    """Read candidates in order of the smallest key that each can add; set the safe key."""
+    """Read candidates in order of the first key that each adds; set the safe key.
+
+    Blocks that reach beyond the end of one step are met again by the next ones, so of each block
+    only the rows of the step's own range are read, and no more than are wanted in all.
+    """
     candidates = _Candidates.of(request, index)
-    rows_budget = settings.step_rows_max
-    if request.rows_max is not None:
-        rows_budget = min(rows_budget, request.rows_max * ROWS_PER_SELECTED)
-    selected = 0
-    for place in range(len(candidates.blocks)):
-        enough = (
-            place >= settings.step_blocks_max
-            or found.rows_read >= rows_budget
-            or (request.rows_max is not None and selected >= request.rows_max)
-        )
-        if enough and candidates.adds_progress(place, request.after):
-            found.safe = candidates.start_key(place)
+    order, safe = _order(candidates, cache, txn, settings.step_blocks_max)
+    taken_max = None if request.rows_max is None else request.rows_max + 1
+    for start in order:
+        if safe is not None and start.key >= safe:
             break
-        block = int(candidates.blocks[place])
+        if found.rows_read >= settings.step_rows_max and start.key > order[0].key:
+            safe = start.key
+            break
+        block = int(candidates.blocks[start.place])
         data, header = cache.read(txn, block)
+        stop = header.rows if safe is None else row_behind(data, header, safe.code)
         rows = read_rows(
-            data, header, where=candidates.filter(place), columns=columns, name=f"block {block}"
+            data,
+            header,
+            where=candidates.filter(start.place),
+            within=slice(start.row, stop),
+            rows_max=taken_max,
+            columns=columns,
+            name=f"block {block}",
         )
-        found.rows_read += header.rows
+        found.rows_read += stop - start.row
         found.blocks_read += 1
         if rows is None:
             continue
-        if request.after is not None:
-            rows = rows.where(above_key(rows.code, rows.time, rows.sensor_hash, request.after))
-        selected += len(rows)
         found.parts.append(rows)
+        if len(rows) == taken_max and (safe is None or rows.key(-1) < safe):
+            # The block may have more: everything below its last row taken is certain.
+            safe = rows.key(-1)
+    found.safe = safe
+
+
+class _Start(NamedTuple):
+    """Where a block goes on: its first key above `after`, its place, the row of that key."""
+
+    key: Key
+    place: int
+    row: int
+
+
+def _order(
+    candidates: "_Candidates", cache: BlockCache, txn: Any, blocks_max: int
+) -> tuple[list[_Start], Key | None]:
+    """The blocks of one step, sorted by start, and the start of the first one left out.
+
+    Of a block that began before `after`, the index knows only a bound of its next key. It is
+    looked up in the block, but only until enough blocks come before all bounds that are left.
+    """
+    after = candidates.request.after
+    order: list[_Start] = []
+    for place in range(len(candidates.blocks)):
+        bound = candidates.start_key(place)
+        if len(order) > blocks_max and order[0].key < order[blocks_max].key <= bound:
+            break
+        if after is None or not candidates.begun[place]:
+            insort(order, _Start(bound, place, 0))
+            continue
+        data, header = cache.read(txn, int(candidates.blocks[place]))
+        row = row_above(data, header, after)
+        if row < header.rows:
+            insort(order, _Start(key_of(data, header, row), place, row))
+    count = blocks_max
+    while count < len(order) and order[count].key == order[0].key:
+        count += 1  # the same record in very many runs: they are settled together
+    return order[:count], order[count].key if count < len(order) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +209,8 @@ class _Candidates:
     """Blocks that may hold wanted rows, in order of the smallest wanted key of each.
 
     Attributes:
-        code, time, hash: that key (a lower bound of it).
+        code, time, hash: that key; where `begun`, only a lower bound of it.
+        begun: bool[n] whether the block's first key is not above `after`.
         outside: bool[n] whether time, box or spans must be tested row by row.
     """
 
@@ -176,6 +219,7 @@ class _Candidates:
     code: npt.NDArray[np.int64]
     time: npt.NDArray[np.int64]
     hash: UInt64s
+    begun: Bools
     outside_time: Bools
     outside_box: Bools
     outside_spans: Bools
@@ -204,20 +248,16 @@ class _Candidates:
                 same & (column["time_high"] >= after.time)
             )
         found = index.summaries[np.flatnonzero(mask) + around.start]
-        code, time, low_hash = _starts(found, after)
+        code, time, low_hash, begun = _starts(found, after)
         if len(found) > 1:
             order = np.lexsort((low_hash, time, code))
-            found = found[order]
+            found, begun = found[order], begun[order]
             code, time, low_hash = code[order], time[order], low_hash[order]
-        return cls(request, found["block"], code, time, low_hash, *_outside(scan, found))
+        return cls(request, found["block"], code, time, low_hash, begun, *_outside(scan, found))
 
     def start_key(self, place: int) -> Key:
         """No wanted key of this block or a later one is smaller."""
         return Key(int(self.code[place]), int(self.time[place]), int(self.hash[place]))
-
-    def adds_progress(self, place: int, after: Key | None) -> bool:
-        """Whether stopping before this block still moves the scan forward."""
-        return place > 0 if after is None else key_below(self.start_key(place)) > after
 
     def filter(self, place: int) -> BlockFilter:
         """What has to be tested in this block."""
@@ -245,19 +285,22 @@ class _Around:
 
 def _starts(
     column: Summaries, after: Key | None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], UInt64s]:
-    """The smallest key > after that each block may hold."""
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], UInt64s, Bools]:
+    """The smallest key > after that each block may hold, and whether that is only a bound."""
     code, time, low_hash = column["code_low"], column["time_first"], column["hash_first"]
     if after is None:
-        return code, time, low_hash
+        return code, time, low_hash, np.zeros(len(code), np.bool_)
     passed = ~above_key(code, time, low_hash, after)
-    # A block that has passed `after` goes on there, or, when all of its times are earlier,
-    # with the next code: so that blocks of older slices are not read for each code again.
+    # A block that has passed `after` goes on there, or at its first time when that is later, or
+    # with the next code when all of its times are earlier: so that blocks of other slices are
+    # not read again for each code and time.
+    first_time = column["time_low"]
     same_code = column["time_high"] >= after.time
+    same_time = same_code & (first_time <= after.time)
     code = np.where(passed, np.where(same_code, after.code, after.code + 1), code)
-    time = np.where(passed, np.where(same_code, after.time, column["time_low"]), time)
-    start_hash = np.where(same_code, np.uint64(after.sensor_hash), np.uint64(0))
-    return code, time, np.where(passed, start_hash, low_hash)
+    time = np.where(passed, np.where(same_time, after.time, first_time), time)
+    start_hash = np.where(same_time, np.uint64(after.sensor_hash), np.uint64(0))
+    return code, time, np.where(passed, start_hash, low_hash), passed
 
 
 def _meets_spans(low: Any, high: Any, spans: tuple[tuple[int, int], ...]) -> Bools:
