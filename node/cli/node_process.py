@@ -1,0 +1,192 @@
+"""The process of one node: its parts put together, run until told to stop, stopped in order."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import ssl
+import sys
+
+import click
+from aiohttp import web
+
+from node.api.app import make_app
+from node.api.pages import CONSOLE
+from node.api.server import start_site
+from node.cli.identity import META_NAME, bytes_to_identity, identity_to_bytes, named_config
+from node.cli.settings import Loaded
+from node.clock import SystemClock
+from node.config import Config, parse_address
+from node.console import add_console
+from node.errors import ConfigInvalid
+from node.peer.http import HttpTransport
+from node.service.service import Service
+from node.storage.lmdb_engine import LmdbEngine
+from zring.ring import Ring, Settings, founding_ring
+
+log = logging.getLogger("zring.serve")
+
+
+async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
+    """Start a node, say so in one line, and stop it in order at the first signal."""
+    stop = stop_event(stop_on_eof=stop_on_eof)
+    domain = loaded.config.cluster.domain
+    engine = LmdbEngine.open(loaded.config.node.data, domain=domain)
+    try:
+        stored = bytes_to_identity(engine.read_meta(META_NAME))
+        config = named_config(loaded, stored)
+        if stored is None:
+            await engine.write([], meta={META_NAME: identity_to_bytes(config)})
+        service = make_service(config, engine)
+        await service.start()
+        try:
+            await serve_clients(config, service, stop)
+        finally:
+            await service.stop()
+    finally:
+        await engine.close()
+
+
+async def serve_clients(config: Config, service: Service, stop: asyncio.Event) -> None:
+    """Open the door for people and programs until `stop` is set."""
+    app = make_app(
+        service,
+        limits=config.limits,
+        cors=config.http.cors,
+        tokens=config.security.tokens,
+        console=_add_map,
+    )
+    host, port = parse_address(config.node.listen)
+    try:
+        runner, _ = await start_site(app, host=host, port=port, tls=server_tls(config))
+    except OSError as error:
+        raise address_taken("node.listen", config.node.listen, error) from None
+    try:
+        # What lives since the start stays; the collector need not look at it again.
+        gc.freeze()
+        click.echo(
+            f"zring node {config.node.name} of cluster {config.cluster.id} ready at "
+            f"{node_url(config)} (peers {config.node.peer_listen}, data {config.node.data})"
+        )
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        await runner.cleanup()
+
+
+def _add_map(app: web.Application) -> None:
+    app[CONSOLE] = add_console(app)
+
+
+def make_service(config: Config, engine: LmdbEngine) -> Service:
+    """The service with its real network, clock and disk; takes the peer port.
+
+    Raises:
+        ConfigInvalid: the port is taken.
+    """
+    host, port = parse_address(config.node.peer_listen)
+    transport = HttpTransport(
+        listen_host=host,
+        listen_port=port,
+        cluster_key=config.cluster.key,
+        server_ssl=server_tls(config),
+        client_ssl=peer_tls(config),
+    )
+    try:
+        transport.bind()
+    except OSError as error:
+        raise address_taken("node.peer_listen", config.node.peer_listen, error) from None
+    return Service(
+        node_id=config.node.name,
+        ring=birth_ring(config),
+        engine=engine,
+        transport=transport,
+        clock=SystemClock(),
+        limits=config.limits,
+        seeds=config.node.seeds,
+        client_url=node_url(config),
+        peer_address=config.node.advertise or config.node.peer_listen,
+    )
+
+
+def address_taken(setting: str, address: str, error: OSError) -> ConfigInvalid:
+    """The error for an address that cannot be listened on."""
+    return ConfigInvalid(
+        f"{setting}={address} cannot be used: {error.strerror}; another process may have it: "
+        "see zring doctor",
+        setting=setting,
+    )
+
+
+def birth_ring(config: Config) -> Ring:
+    """The ring of a new cluster; the store's own ring is newer wherever it has one."""
+    cluster = config.cluster
+    return founding_ring(
+        cluster.id,
+        cluster.domain,
+        cluster.effective_grain_level,
+        cluster.founders or (config.node.name,),
+        Settings(epoch=0, placement=cluster.placement, replicas=cluster.replicas),
+    )
+
+
+def stop_event(*, stop_on_eof: bool) -> asyncio.Event:
+    """An event that SIGTERM, SIGINT and, if wanted, the end of standard input set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    if stop_on_eof:
+        descriptor = sys.stdin.fileno()
+
+        def read() -> None:
+            if not os.read(descriptor, 1_024):
+                loop.remove_reader(descriptor)
+                stop.set()
+
+        loop.add_reader(descriptor, read)
+    return stop
+
+
+def server_tls(config: Config) -> ssl.SSLContext | None:
+    """TLS of both ports; None without a certificate.
+
+    Raises:
+        ConfigInvalid: the files cannot be used.
+    """
+    security = config.security
+    if security.tls_cert is None or security.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(security.tls_cert, security.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigInvalid(
+            f"security.tls_cert={security.tls_cert} cannot be used: {error}",
+            setting="security.tls_cert",
+        ) from None
+    return context
+
+
+def peer_tls(config: Config) -> ssl.SSLContext | None:
+    """TLS for calls to other nodes; None without a certificate of our own.
+
+    Raises:
+        ConfigInvalid: `tls_ca` cannot be used.
+    """
+    security = config.security
+    if security.tls_cert is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=security.tls_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigInvalid(
+            f"security.tls_ca={security.tls_ca} cannot be used: {error}", setting="security.tls_ca"
+        ) from None
+
+
+def node_url(config: Config) -> str:
+    """The URL that others are told for this node."""
+    scheme = "http" if config.security.tls_cert is None else "https"
+    return config.node.url or f"{scheme}://{config.node.listen}"
