@@ -11,8 +11,9 @@ Promises:
 Files: `main` (the group; commands of upper layers come through the entry points
 `zring.commands`), `serve`, `init`, `status`, `ring`, `query`, `latest`, `doctor` (one command
 each), `settings`, `catalogue`, `template` (where settings come from and how they are written),
-`checks` (what the doctor looks at), `map_drawing`, `tables` (what a terminal shows), `node_process` (the parts of a node, started by
-`serve`), `absent_pandas` (what that process does without).
+`checks` (what the doctor looks at), `map_drawing`, `tables` (what a terminal shows),
+`node_process` (the parts of a node, started by `serve`), `absent_pandas` (what that process does
+without).
 
 What it does not do: no command keeps state of its own; everything it knows comes from the
 settings and from a node.
