@@ -7,9 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from zring.area import Area
-
 from node.records import Key, Rows
+from zring.area import Area
 
 TIME_MIN = -(1 << 62)
 TIME_MAX = 1 << 62

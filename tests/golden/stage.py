@@ -1,0 +1,210 @@
+"""The stage on which scripts play: the pure rules of one node, driven by lines of text.
+
+A script is prose (lines that start with #), commands (lines that start with >) and what the
+rules answered (everything else). Time only passes when a command says so.
+
+    > founders a,b,c,d [replicas=2] [grain=4]
+                                  a ring of equal parts, this node is the first name
+    > at 1000                     milliseconds and (times 1,000) microseconds of both clocks
+    > tick                        probes that are due
+    > reply HOST NODE [store=…] [sequence=…] [cluster=…] [owed=NODE:W,S,E,N]
+    > fail HOST                   a probe was not answered
+    > read W,S,E,N                who reads a box, and what may be said of the answer
+    > announce NODE W,S,E,N       the ring: NODE is to own the cells that cover the box
+    > hand-over W,S,E,N           the second change: the next owner is the owner
+    > ring, holders               the ring's spans, the holders of each stretch
+    > fork, other …, merge        a second ring, a command on it, and both joined
+"""
+
+from collections.abc import Callable, Iterator
+
+from node.protocol.coverage import coverage_of
+from node.protocol.health import (
+    Changed,
+    Effect,
+    Failed,
+    Health,
+    Hello,
+    Probe,
+    Refused,
+    Replied,
+    StoreLost,
+)
+from node.protocol.routing import ReaderMap, Standing
+from zring.area import Box
+from zring.cover import cover
+from zring.domain import DEMO_DOMAIN
+from zring.morton import CODE_STOP
+from zring.placement import holder_map
+from zring.ring import Ring, founding_ring, merge
+from zring.settings import Settings
+from zring.span import Spans
+
+
+class Stage:
+    """One node's rules and the ring it knows."""
+
+    def __init__(self) -> None:
+        self._now_ms = 0
+        self._ring: Ring | None = None
+        self._fork: Ring | None = None
+        self._health: Health | None = None
+
+    def play(self, line: str) -> Iterator[str]:
+        """Carry out one command and yield the lines of its answer."""
+        name, *words = line.split()
+        act: Callable[..., Iterator[str]] = getattr(self, f"_do_{name.replace('-', '_')}")
+        yield from act(*words)
+
+    @property
+    def ring(self) -> Ring:
+        assert self._ring is not None, "begin with: > founders a,b"
+        return self._ring
+
+    @property
+    def health(self) -> Health:
+        assert self._health is not None, "begin with: > founders a,b"
+        return self._health
+
+    def _do_founders(self, names: str, *changes: str) -> Iterator[str]:
+        founders = names.split(",")
+        settings = dict(change.split("=") for change in changes)
+        self._ring = founding_ring(
+            "golden",
+            DEMO_DOMAIN,
+            int(settings.get("grain", "4")),
+            founders,
+            Settings(epoch=0, replicas=int(settings.get("replicas", "2"))),
+        )
+        self._health = Health(
+            here=founders[0],
+            cluster="golden",
+            members=founders,
+            seeds=[f"host-{name}" for name in founders[1:]],
+            interval_ms=1_000,
+            away_after_probes=3,
+            now_ms=self._now_ms,
+            now_us=self._now_ms * 1_000,
+        )
+        yield f"this node is {founders[0]}"
+
+    def _do_at(self, now_ms: str) -> Iterator[str]:
+        assert int(now_ms) >= self._now_ms, "time does not go back"
+        self._now_ms = int(now_ms)
+        return iter(())
+
+    def _do_tick(self) -> Iterator[str]:
+        yield from self._told(self.health.tick(self._now_ms))
+
+    def _do_reply(self, host: str, node: str, *words: str) -> Iterator[str]:
+        given = dict(word.split("=") for word in words)
+        owed = {}
+        if "owed" in given:
+            holder, box = given["owed"].split(":")
+            owed[holder] = self._spans(box)
+        hello = Hello(
+            node=node,
+            cluster=given.get("cluster", "golden"),
+            store_id=given.get("store", f"store-{node}"),
+            sequence=int(given.get("sequence", "1")),
+            address=host,
+            owed=owed,
+        )
+        event = Replied(host, hello, sent_us=self._now_ms * 1_000)
+        yield from self._told(self.health.step(event, self._now_ms))
+
+    def _do_fail(self, host: str) -> Iterator[str]:
+        yield from self._told(self.health.step(Failed(host), self._now_ms))
+
+    def _do_read(self, text: str) -> Iterator[str]:
+        health = self.health
+        holders = holder_map(self.ring)
+        readers = ReaderMap(
+            self.ring.domain, holders.starts.tolist(), holders.holders, self._standing()
+        )
+        route = readers.route_spans(cover(self.ring.domain, self._box(text), spans_max=8))
+        for node, spans in route.readers:
+            yield f"{node} reads {self._described(spans)}"
+        for node, spans in route.keepers:
+            yield f"{node} reads as keeper {self._described(spans)}"
+        as_of = health.as_of_us(self._now_ms * 1_000)
+        coverage = coverage_of(route, as_of=as_of, away=health.away())
+        away = ", ".join(f"{node} since {since}" for node, since in coverage.away.items())
+        yield f"{coverage.state} as of {coverage.as_of}; away: {away or 'nobody'}"
+        if coverage.missing:
+            yield f"missing {self._described(coverage.missing)}"
+
+    def _standing(self) -> Standing:
+        health = self.health
+        alive = {node: known for node, known in health.members.items() if known.state == "alive"}
+        here = self.ring.owner_of(0)
+        owed: dict[str, dict[str, Spans]] = {}
+        for keeper, member in sorted(alive.items()):
+            for holder, spans in (member.hello.owed if member.hello else {}).items():
+                owed.setdefault(holder, {})[keeper] = spans
+        unfilled = frozenset(node for node, member in alive.items() if member.unfilled)
+        return Standing(health.contact() | {here}, unfilled, owed)
+
+    def _do_announce(self, node: str, box: str) -> Iterator[str]:
+        self._ring = self.ring.announce(self._spans(box), next=node)
+        yield from self._do_ring()
+
+    def _do_hand_over(self, box: str) -> Iterator[str]:
+        self._ring = self.ring.hand_over(self._spans(box))
+        yield from self._do_ring()
+
+    def _do_ring(self) -> Iterator[str]:
+        for span in self.ring.spans:
+            following = f", next {span.next}" if span.next else ""
+            place = self._described(((span.start, span.stop),))
+            yield f"{place}: {span.owner}{following}, epoch {span.epoch}"
+
+    def _do_holders(self) -> Iterator[str]:
+        for (start, stop), names in holder_map(self.ring).stretches(((0, CODE_STOP),)):
+            yield f"{self._described(((start, stop),))}: {' '.join(names)}"
+
+    def _do_fork(self) -> Iterator[str]:
+        self._fork = self.ring
+        return iter(())
+
+    def _do_other(self, *words: str) -> Iterator[str]:
+        """The command happens on the other side of a split."""
+        assert self._fork is not None, "begin with: > fork"
+        self._ring, self._fork = self._fork, self.ring
+        yield from self.play(" ".join(words))
+        self._ring, self._fork = self._fork, self.ring
+
+    def _do_merge(self) -> Iterator[str]:
+        assert self._fork is not None, "begin with: > fork"
+        merged = merge(self.ring, self._fork)
+        assert merged.digest() == merge(self._fork, self.ring).digest()
+        self._ring = merged
+        yield from self._do_ring()
+
+    def _spans(self, text: str) -> Spans:
+        # A box whose edges are those of grains is covered exactly by whole grains.
+        return cover(self.ring.domain, self._box(text), spans_max=64)
+
+    @staticmethod
+    def _box(text: str) -> Box:
+        west, south, east, north = (float(edge) for edge in text.split(","))
+        # Closed boxes: a hair less in the east and north, so that no further cell is touched.
+        return Box.from_degrees(west=west, south=south, east=east - 1e-6, north=north - 1e-6)
+
+    def _described(self, spans: Spans) -> str:
+        """Spans as grains: [first, stop)."""
+        grain = self.ring.grain_codes
+        return " ".join(f"[{start / grain:g}, {stop / grain:g})" for start, stop in spans)
+
+    @staticmethod
+    def _told(effects: list[Effect]) -> Iterator[str]:
+        for effect in effects:
+            if isinstance(effect, Probe):
+                yield f"probe {effect.address}"
+            elif isinstance(effect, Changed):
+                yield f"{effect.node} is {effect.state}"
+            elif isinstance(effect, StoreLost):
+                yield f"{effect.node} lost its store"
+            else:
+                assert isinstance(effect, Refused)
+                yield f"{effect.address} refused: {effect.reason}"
