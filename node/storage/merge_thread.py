@@ -14,6 +14,7 @@ from node.errors import NodeError, StoreFull, Unavailable
 from node.records import Rows
 from node.storage.block_cache import BlockCache
 from node.storage.block_read import read_rows
+from node.storage.freed_memory import release_freed, release_pooled
 from node.storage.memtable import all_rows
 from node.storage.merger import BlockNumbers, Swap, merge_slice, slices_of
 from node.storage.opening import INDEX_KEY, LogLevel
@@ -25,6 +26,9 @@ PUT_BYTES_MAX = 2 << 20
 """Block bytes put in one transaction: a few milliseconds."""
 TRIM_ENTRIES_MAX = 1_000
 """Log entries deleted in one transaction, for the same reason."""
+IDLE_S = 1.0
+"""Quiet after a merge before all freed memory goes back to the system: while a load goes on, the
+next merge would only ask for the same pages again, and readers would wait meanwhile."""
 Waiting = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
@@ -54,6 +58,8 @@ class MergeThread:
         self._bytes_max = min(self._settings.log_bytes_max, spare // 2)
         self._cache = BlockCache(tables)
         self._requests: queue.SimpleQueue[Waiting | bool] = queue.SimpleQueue()
+        self._first: list[Waiting | bool] = []
+        self._holds_freed = False
         self._is_asked = False
         self._room: list[Waiting] = []
         self._room_lock = threading.Lock()
@@ -113,6 +119,7 @@ class MergeThread:
 
     def _run(self) -> None:
         while True:
+            self._release_when_idle()
             requests = list(self._drain())
             failure: NodeError | None = None
             self._is_asked = False
@@ -120,6 +127,7 @@ class MergeThread:
                 failure = Unavailable("the store is closing; merge after opening it again")
             else:
                 failure = self.failure = self._try_merge()
+                self._holds_freed = True
             with self._room_lock:
                 room, self._room = self._room, []
             _wake(room, None)
@@ -127,8 +135,24 @@ class MergeThread:
             if False in requests:
                 return
 
+    def _release_when_idle(self) -> None:
+        """After a merge: let go of what it has freed, all of it unless the next request is near."""
+        if not self._holds_freed:
+            return
+        self._holds_freed = False
+        release_pooled()
+        if not self._has_request(IDLE_S):
+            release_freed()
+
+    def _has_request(self, within_s: float) -> bool:
+        try:
+            self._first.append(self._requests.get(timeout=within_s))
+        except queue.Empty:
+            return False
+        return True
+
     def _drain(self) -> Iterator[Waiting | bool]:
-        yield self._requests.get()
+        yield self._first.pop() if self._first else self._requests.get()
         while True:
             try:
                 yield self._requests.get_nowait()
