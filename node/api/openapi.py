@@ -1,15 +1,13 @@
 """The OpenAPI 3.0 document, made from the tables of routes and parameters: it cannot drift."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from node.api.formats import ARROW, CSV, GEOJSON, NDJSON, PARQUET
 from node.api.parameters import PARAMETERS
+from node.api.route import Route
 from node.codec.decode import DECODERS
 from zring import __version__
-
-if TYPE_CHECKING:
-    from node.api.routes import Route
 
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.0"
 
@@ -83,7 +81,7 @@ _REPLY = {
 }
 
 
-def openapi_document(routes: "Sequence[Route]") -> dict[str, Any]:
+def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
     """The document for a table of routes."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -134,7 +132,7 @@ def _parameter(name: str) -> dict[str, Any]:
     return document
 
 
-def _operation(route: "Route") -> dict[str, Any]:
+def _operation(route: Route) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {
             "name": name,
@@ -178,7 +176,7 @@ def _body_schema(media_type: str) -> dict[str, Any]:
     return {"type": "string", "format": "binary"}
 
 
-def _responses(route: "Route") -> dict[str, Any]:
+def _responses(route: Route) -> dict[str, Any]:
     problem = {"$ref": "#/components/responses/problem"}
     responses: dict[str, Any] = {"200": {"description": route.summary, "content": _content(route)}}
     if route.body == "records":
@@ -190,7 +188,7 @@ def _responses(route: "Route") -> dict[str, Any]:
     return responses
 
 
-def _content(route: "Route") -> dict[str, Any]:
+def _content(route: Route) -> dict[str, Any]:
     if route.answer == "rows":
         binary = {"schema": {"type": "string", "format": "binary"}}
         return {

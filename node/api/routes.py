@@ -1,36 +1,7 @@
 """The table of routes: what there is, who may call it, and what OpenAPI says of it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal
-
-from aiohttp import web
-
 from node.api import analysis, cluster, items, pages
-from node.config import Role
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One route.
-
-    Attributes:
-        answer: `rows` (all formats), `reply` (of a write) or the media type.
-        role: the least role that a token must have; None lets everybody in.
-    """
-
-    method: Literal["GET", "POST"]
-    path: str
-    handler: Handler
-    name: str
-    summary: str
-    parameters: frozenset[str] = frozenset()
-    answer: str = "application/json"
-    role: Role | None = "read"
-    body: Literal["records", "polygon"] | None = None
-
+from node.api.route import Route
 
 _COLLECTION = "/collections/{collection}"
 

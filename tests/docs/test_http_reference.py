@@ -8,7 +8,8 @@ import pytest
 
 from node import errors
 from node.api.formats import BY_NAME
-from node.api.routes import ROUTES, Route
+from node.api.route import Route
+from node.api.routes import ROUTES
 from node.codec.decode import DECODERS
 from node.records import RESERVED_NAMES
 
