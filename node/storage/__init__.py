@@ -1,0 +1,26 @@
+"""What a node keeps on its disk: Arrow columns in blocks, in an LMDB map, behind one contract.
+
+The idea: new records are committed to a log (that is when they are durable) and served from
+memory; a merger turns them into blocks, sorted and encoded so that a query filters them where
+they lie. Time is cut into slices, a slice holds runs of blocks sorted by key, and all bounds are
+in a small index, so that nothing a query does grows with what is stored beside it.
+
+Files, from the seam inwards: `engine` (the contract), `memory_engine` (the obviously right twin),
+`lmdb_engine` (the embedded one: `opening`, `writer`, `merge_thread`, `view`), `scan_step` (one
+bounded step of a scan, with `selection`, `block_index`, `block_search`), `merger` and `memtable`
+(log to blocks), `block_encode`, `block_layout`, `block_read`, `block_cache` (bytes of a block),
+`log_codec`, `tables`, `collection`, `settings`. The layout on disk is in docs/storage.md.
+
+Promises:
+
+1. A write that returned is durable: fdatasync came back first.
+2. A crash at any moment loses nothing that returned and doubles nothing.
+3. No transaction outlives one step, so slow readers never pin pages.
+4. Damaged bytes are reported and never served.
+
+What it does not do: no rings, no peers, no filters on values; those are the service's. Digests
+per bucket come with the mover that compares them.
+
+Sources: LMDB (H. Chu, MDB: a memory-mapped database, 2011); Arrow columnar format; size-tiered
+compaction as in Cassandra.
+"""
