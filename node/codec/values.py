@@ -181,7 +181,7 @@ def _not_finite(name: str, value: float) -> str:
 
 def _finite(name: str, column: pa.Array, rejecter: Rejecter) -> pa.Array:
     numbers = column.to_numpy(zero_copy_only=False)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         total = numbers.sum() if not column.null_count else np.nan
     if np.isfinite(total):  # one pass for the usual case
         return column

@@ -202,3 +202,18 @@ def test_deep_trees_stop_at_their_own_record() -> None:
     cells = [orjson.dumps([1]).decode(), "[" * 33 + "1" + "]" * 33]
     decoded = decode(v=pa.ExtensionArray.from_storage(JSON, pa.array(cells)))
     assert decoded.rejected_by_reason == {"nested-too-deep": 1}
+
+
+def test_large_numbers_whose_sum_is_infinite_are_kept() -> None:
+    decoded = columns_to_rows(
+        {
+            "sensor": pa.array(["a", "b"]),
+            "time": pa.array([0, 1], pa.timestamp("us", tz="UTC")),
+            "lon": pa.array([135.1, 135.2]),
+            "lat": pa.array([33.1, 33.2]),
+            "v": pa.array([1.7e308, 1.7e308]),
+        },
+        domain=DEMO_DOMAIN,
+    )
+    assert not decoded.rejections
+    assert decoded.rows.values["v"].to_pylist() == [1.7e308, 1.7e308]
