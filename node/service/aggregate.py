@@ -67,7 +67,7 @@ class Aggregator:
     async def partial(self, wanted: AggregateQuery, *, deadline_ms: int) -> Partial:
         """Groups of what this node reads for a query (its `spans` are this node's share)."""
         parts, query = self._parts, wanted.query
-        selection = select(query, query.spans, columns=columns_to_read(query))
+        selection = select(query, query.spans, columns=columns_to_read(query), grouped=True)
         batches: list[pa.RecordBatch] = []
         after: Key | None = None
         rows = rows_read = blocks_read = 0

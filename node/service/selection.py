@@ -57,6 +57,7 @@ def select(
     *,
     deletions: bool = False,
     columns: tuple[str, ...] | None = None,
+    grouped: bool = False,
 ) -> Selection:
     """The selection of one reader.
 
@@ -65,6 +66,8 @@ def select(
         deletions: rows of several readers will be compared: deletions come along, and the
             filter waits until the newest versions are chosen.
         columns: value names to return, where not those of the query and its filter.
+        grouped: rows will only be counted and summed: their order and, but for a filter that
+            looks at them, the sensors' names are not needed.
     """
     area = query.area
     if area is None:
@@ -84,10 +87,16 @@ def select(
             query.sensors,
             columns_needed(query) if columns is None else columns,
             deletions,
+            sensor_names=not grouped or _looks_at_names(query.filter),
+            ordered=not grouped,
         ),
         exact=None if area is None or isinstance(area, Box) else area,
         filter=None if deletions else query.filter,
     )
+
+
+def _looks_at_names(filter_json: Mapping[str, Any] | None) -> bool:
+    return filter_json is not None and "sensor" in filter_names(filter_json)
 
 
 def columns_needed(query: Query) -> tuple[str, ...] | None:

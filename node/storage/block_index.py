@@ -103,13 +103,6 @@ class BlockIndex:
         starts, first = np.unique(self.summaries["slice_start"], return_index=True)
         return starts, np.append(first, len(self.summaries))
 
-    @cached_property
-    def has_runs(self) -> bool:
-        """Whether some slice has more than one run, so that a record may be in two blocks."""
-        column = self.columns
-        same = column["slice_start"][1:] == column["slice_start"][:-1]
-        return bool((same & (column["run"][1:] != column["run"][:-1])).any())
-
     def between(self, time_start: int, time_stop: int) -> slice:
         """The blocks whose slices meet a half-open time range."""
         starts, first = self.slices

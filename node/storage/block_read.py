@@ -16,7 +16,7 @@ from node.errors import StoreDamaged
 from node.records import JSON, Bools, Int32s, Rows
 from node.storage.block_encode import POWERS_OF_TEN
 from node.storage.block_layout import Column, Header, buffer_of
-from node.storage.selection import Spans, inside_spans
+from node.storage.selection import Spans, empty_texts, inside_spans
 from zring.digest import UInt64s
 from zring.morton import Int64s
 
@@ -62,6 +62,7 @@ def read_rows(
     within: slice | None = None,
     rows_max: int | None = None,
     columns: Sequence[str] | None = None,
+    sensor_names: bool = True,
     name: str = "block",
 ) -> Rows | None:
     """The rows of a block that pass, in key order; None when there are none.
@@ -69,6 +70,7 @@ def read_rows(
     Args:
         within: only rows in this range.
         rows_max: no more than the first so many.
+        sensor_names: False for empty texts in their place.
     Raises:
         StoreDamaged: the columns contradict each other.
     """
@@ -78,7 +80,7 @@ def read_rows(
             chosen = _first_rows(chosen, rows_max)
         if _count(chosen) == 0:
             return None
-        return decode(data, header, chosen, columns)
+        return decode(data, header, chosen, columns, sensor_names=sensor_names)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, pa.ArrowInvalid) as error:
         raise StoreDamaged(f"{name} contradicts itself ({error}); refill this node") from error
 
@@ -252,16 +254,21 @@ def ints_of(data: Data, header: Header, name: str, rows: slice) -> Int64s:
 
 def sensor_hashes_of(data: Data, header: Header, rows: slice) -> UInt64s:
     """Hashes of the sensors in a range of rows."""
-    return _decode_sensors(data, header, rows, _count(rows))[1]
+    return _decode_sensors(data, header, rows, _count(rows), named=False)[1]
 
 
 def decode(
-    data: Data, header: Header, chosen: Selection, columns: Sequence[str] | None = None
+    data: Data,
+    header: Header,
+    chosen: Selection,
+    columns: Sequence[str] | None = None,
+    *,
+    sensor_names: bool = True,
 ) -> Rows:
     """The chosen rows; with only these values where columns are named."""
     count = _count(chosen)
     code, lon, lat = _decode_positions(data, header, chosen)
-    sensor, sensor_hash = _decode_sensors(data, header, chosen, count)
+    sensor, sensor_hash = _decode_sensors(data, header, chosen, count, named=sensor_names)
     names = header.values if columns is None else [n for n in columns if n in header.values]
     return Rows(
         time=_ints(data, header.fixed["time"], chosen, count),
@@ -322,16 +329,18 @@ def _decode_positions(
 
 
 def _decode_sensors(
-    data: Data, header: Header, chosen: Selection, count: int
+    data: Data, header: Header, chosen: Selection, count: int, *, named: bool
 ) -> tuple[pa.StringArray, UInt64s]:
     column = header.fixed["sensor"]
     hashes, names = _sensors(data, header)
     if column.kind == "own":
-        return names.take(pa.array(_positions(chosen))), hashes[chosen].copy()
-    if len(hashes) == 1:
-        return names.take(pa.array(np.zeros(count, np.uint8))), np.full(count, hashes[0])
-    indices = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
-    return names.take(pa.array(indices)), hashes[indices]
+        at, taken = _positions(chosen), hashes[chosen].copy()
+    elif len(hashes) == 1:
+        at, taken = np.zeros(count if named else 0, np.intp), np.full(count, hashes[0])
+    else:
+        at = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
+        taken = hashes[at]
+    return names.take(pa.array(at)) if named else empty_texts(count), taken
 
 
 def _positions(chosen: Selection) -> npt.NDArray[np.intp]:

@@ -13,7 +13,7 @@ from node.records import Key, Rows
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Which rows of one collection are wanted, before any filter on values.
+    """Which rows of one collection are wanted, before any filter on values, and what of them.
 
     Attributes:
         time_start, time_stop: half-open, microseconds since the epoch.
@@ -23,6 +23,10 @@ class Scan:
         columns: value names to return; None is all. Names that a block lacks come back absent.
         deletions: return deleted records too (marked in `Rows.deleted`): where several nodes
             read one cell, a deletion at one must win over an older version at another.
+        sensor_names: False where nobody looks at them: `Rows.sensor` then holds empty texts,
+            while `Rows.sensor_hash`, and with it every key, is as always.
+        ordered: False where any order will do within a step; steps still follow each other
+            by key. Saves sorting what comes from several blocks.
     """
 
     collection: str
@@ -36,6 +40,8 @@ class Scan:
     sensors: frozenset[str] | None = None
     columns: tuple[str, ...] | None = None
     deletions: bool = False
+    sensor_names: bool = True
+    ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,8 @@ class Step:
 
     Attributes:
         rows: the newest version of each matching record between the given key and `resume`, in
-            key order; deleted records are left out unless the scan asks for them.
+            key order unless the scan needs none; deleted records are left out unless the scan
+            asks for them.
         resume: pass it as `after` to go on; None when the scan is finished. May come with no
             rows. Every matching record with a key <= resume has been returned.
         rows_read: rows looked at (for `explain` and metrics).

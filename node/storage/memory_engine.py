@@ -15,7 +15,12 @@ from node.errors import StoreFull, Unavailable
 from node.records import Key, Rows, concat_rows, empty_rows, newest_rows, sort_rows
 from node.storage.collection import widened, with_records
 from node.storage.engine import CollectionStatistics, EngineStatistics, Scan, Step
-from node.storage.selection import matching, select_columns, sensor_hashes
+from node.storage.selection import (
+    matching,
+    select_columns,
+    sensor_hashes,
+    without_sensor_names,
+)
 from zring.domain import Domain
 
 Batches = Sequence[tuple[str, Rows]]
@@ -141,7 +146,10 @@ class MemoryEngine:
         part = found[:count]
         resume = rows.key(int(part[-1])) if len(found) > count else None
         wanted = rows.take(part if scan.deletions else part[~rows.deleted[part]])
-        return Step(select_columns(wanted, scan.columns), resume, rows_read=len(rows))
+        wanted = select_columns(wanted, scan.columns)
+        if not scan.sensor_names:
+            wanted = without_sensor_names(wanted)
+        return Step(wanted, resume, rows_read=len(rows))
 
     def read_meta(self, name: str) -> bytes | None:
         """A setting as last written durably."""

@@ -7,7 +7,7 @@ is found by its key, wherever it lies by then.
 """
 
 from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,13 @@ from node.storage.block_read import BlockFilter, read_rows
 from node.storage.block_search import key_of, row_above, row_behind
 from node.storage.engine import Scan, Step
 from node.storage.memtable import Segment
-from node.storage.selection import above_key, matching, select_columns, sensor_hashes
+from node.storage.selection import (
+    above_key,
+    matching,
+    select_columns,
+    sensor_hashes,
+    without_sensor_names,
+)
 from node.storage.settings import EngineSettings
 from node.storage.view import CollectionView
 from zring.digest import UInt64s
@@ -56,6 +62,15 @@ class _Found:
     safe: Key | None
     rows_read: int
     blocks_read: int
+    runs: set[tuple[int, int]] = field(default_factory=set)
+    """Slice and run of every block that rows came from."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a record may have come twice: a slice has it once in each run."""
+        if len(self.parts) < 2:
+            return False
+        return self.memory_rows > 0 or len({start for start, _ in self.runs}) < len(self.runs)
 
 
 def run_step(
@@ -72,11 +87,11 @@ def run_step(
     """
     scan = request.scan
     found = _gather(request, view, cache, txn, settings, scan.columns)
-    rows, repeated = _newest_of(found, view)
+    rows, repeated = _newest_of(found, ordered=scan.ordered)
     if repeated and scan.columns is not None:
         # Versions are settled by all values, not only by those that were asked for.
         found = _gather(request, view, cache, txn, settings, None)
-        rows, _ = _newest_of(found, view)
+        rows, _ = _newest_of(found, ordered=scan.ordered)
         rows = select_columns(rows, scan.columns)
     if request.padding:
         rows = rows.where(_inside_box(scan, rows))
@@ -86,13 +101,15 @@ def run_step(
     return Step(rows, resume, rows_read=found.rows_read, blocks_read=found.blocks_read)
 
 
-def _newest_of(found: _Found, view: CollectionView) -> tuple[Rows, bool]:
-    """Sorted rows below the safe key, newest versions only; whether any was repeated."""
-    rows = sort_rows(concat_rows(found.parts))
+def _newest_of(found: _Found, *, ordered: bool) -> tuple[Rows, bool]:
+    """Rows below the safe key, newest versions only; whether any was repeated."""
+    rows = concat_rows(found.parts)
+    if ordered or found.may_repeat:
+        rows = sort_rows(rows)
     if found.safe is not None and len(rows):
         below = key_below(found.safe)
         rows = rows.where(~above_key(rows.code, rows.time, rows.sensor_hash, below))
-    if len(found.parts) < 2 or not (found.memory_rows or view.index.has_runs):
+    if not found.may_repeat:
         return rows, False
     newest = newest_rows(rows)
     return newest, len(newest) < len(rows)
@@ -156,6 +173,7 @@ def _gather_blocks(
             within=slice(start.row, stop),
             rows_max=taken_max,
             columns=columns,
+            sensor_names=request.scan.sensor_names,
             name=f"block {block}",
         )
         found.rows_read += stop - start.row
@@ -163,6 +181,7 @@ def _gather_blocks(
         if rows is None:
             continue
         found.parts.append(rows)
+        found.runs.add(candidates.runs[start.place])
         if len(rows) == taken_max and (safe is None or rows.key(-1) < safe):
             # The block may have more: everything below its last row taken is certain.
             safe = rows.key(-1)
@@ -211,6 +230,7 @@ class _Candidates:
     Attributes:
         code, time, hash: that key; where `begun`, only a lower bound of it.
         begun: bool[n] whether the block's first key is not above `after`.
+        runs: start of the slice and run of each.
         outside: bool[n] whether time, box or spans must be tested row by row.
     """
 
@@ -220,6 +240,7 @@ class _Candidates:
     time: npt.NDArray[np.int64]
     hash: UInt64s
     begun: Bools
+    runs: list[tuple[int, int]]
     outside_time: Bools
     outside_box: Bools
     outside_spans: Bools
@@ -253,7 +274,10 @@ class _Candidates:
             order = np.lexsort((low_hash, time, code))
             found, begun = found[order], begun[order]
             code, time, low_hash = code[order], time[order], low_hash[order]
-        return cls(request, found["block"], code, time, low_hash, begun, *_outside(scan, found))
+        runs = found[["slice_start", "run"]].tolist()
+        return cls(
+            request, found["block"], code, time, low_hash, begun, runs, *_outside(scan, found)
+        )
 
     def start_key(self, place: int) -> Key:
         """No wanted key of this block or a later one is smaller."""
@@ -343,6 +367,8 @@ def _gather_segment(
     part = select_columns(rows.slice(int(start), int(stop)), columns)
     if not len(part):
         return
+    if not scan.sensor_names:
+        part = without_sensor_names(part)
     found.rows_read += len(part)
     mask = matching(_padded(scan, request.padding), part, request.wanted, request.after)
     at = np.flatnonzero(mask)
