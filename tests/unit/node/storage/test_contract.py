@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from node.errors import StoreFull, Unavailable
-from node.records import JSON, Key, Rows, concat_rows, json_text
+from node.records import JSON, Key, Rows, concat_rows, json_text, sort_rows
 from node.storage.engine import Engine, Scan
 from node.storage.lmdb_engine import LmdbEngine
 from node.storage.memory_engine import MemoryDisk, MemoryEngine
@@ -369,3 +369,36 @@ async def test_a_memory_disk_loses_only_what_was_not_synced() -> None:
     assert len(again.scan(Scan("c")).rows) == 10
     with pytest.raises(Unavailable):
         engine.scan(Scan("c"))
+
+
+async def test_names_and_order_that_nobody_needs_change_nothing_else(store: Store) -> None:
+    await store.engine.write([("w", make_rows(300))])
+    await store.engine.merge()
+    # A slice with two runs, rewritten and deleted records, and a log: all may repeat a record.
+    await store.engine.write([("w", make_rows(40, start=20, version=1))])
+    await store.engine.merge()
+    await store.engine.write([("w", make_rows(30, start=100, version=2, deleted=True))])
+    wanted = Scan("w", time_start=10 * 600_000_000, time_stop=280 * 600_000_000)
+
+    async def check() -> None:
+        expected = await everything(store.engine, wanted)
+        parts, after, last = [], None, None
+        while True:
+            step = store.engine.scan(
+                replace(wanted, sensor_names=False, ordered=False), after=after
+            )
+            parts.append(step.rows)
+            keys = [step.rows.key(at) for at in range(len(step.rows))]
+            assert last is None or not keys or min(keys) > last
+            last = max(keys, default=last)
+            after = step.resume
+            if after is None:
+                break
+            assert last is None or last <= after
+        found = sort_rows(concat_rows(parts))
+        assert found.sensor.to_pylist() == [""] * len(expected)
+        for name in ("code", "time", "sensor_hash", "version", "lon", "lat"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert found.values["temp"].equals(expected.values["temp"])
+
+    await merged_too(store, check)
