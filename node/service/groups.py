@@ -24,6 +24,10 @@ DENSE_GROUPS_PER_ROW = 4
 beyond it they are renumbered by sorting."""
 
 
+RUN_ROWS_MIN = 4
+"""Rows of a run of equal keys, on the average, from which summing up runs first is faster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Which group each row belongs to.
@@ -73,10 +77,25 @@ def group_rows(cell: Int64s, step: Int64s) -> Groups:
     return Groups(order, starts, cells[present // len(steps)], steps[present % len(steps)])
 
 
+def run_rows(cell: Int64s, step: Int64s) -> Groups | None:
+    """Runs of rows with equal keys, in the order of the rows; a key may have several.
+
+    None when runs are short, as those of moving sensors may be: then sorting costs less.
+    """
+    changes = (cell[1:] != cell[:-1]) | (step[1:] != step[:-1])
+    starts = np.flatnonzero(np.concatenate(([True], changes)))
+    if not len(cell) or len(starts) * RUN_ROWS_MIN > len(cell):
+        return None
+    return Groups(None, starts, cell[starts], step[starts])
+
+
 def rows_to_partial(
     rows: Rows, *, level: int | None, step_us: int | None, names: Sequence[str] | None
 ) -> pa.RecordBatch:
-    """Groups of some rows.
+    """Groups of some rows, in any order.
+
+    Rows of blocks come sorted by code, so that a cell is one run in each block: runs are summed
+    up first, and only these are brought together.
 
     Args:
         level: of the cells; None is one cell. step_us: width of a step; None is one step.
@@ -85,7 +104,14 @@ def rows_to_partial(
     zeros = np.zeros(len(rows), np.int64)
     cell = zeros if level is None else rows.code >> (CODE_BITS - 2 * level)
     step = zeros if step_us is None else rows.time // step_us
-    groups = group_rows(cell, step)
+    runs = run_rows(cell, step)
+    if runs is None:
+        return _partial_of(rows, group_rows(cell, step), names)
+    partial = _partial_of(rows, runs, names)
+    return partial if _strictly_rises(runs.cell, runs.step) else _regrouped(partial)
+
+
+def _partial_of(rows: Rows, groups: Groups, names: Sequence[str] | None) -> pa.RecordBatch:
     columns: dict[str, pa.Array] = {
         "cell": pa.array(groups.cell),
         "step": pa.array(groups.step),
@@ -107,14 +133,19 @@ def join_partials(partials: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     names = value_names(partials)
     tables = [_with_names(partial, names) for partial in partials]
     table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in tables])
-    column = {name: table.column(name).combine_chunks() for name in table.schema.names}
+    return _regrouped(table.combine_chunks().to_batches()[0] if len(table) else tables[0])
+
+
+def _regrouped(partial: pa.RecordBatch) -> pa.RecordBatch:
+    """The partial with each group once."""
+    column = dict(zip(partial.schema.names, partial.columns, strict=True))
     groups = group_rows(column["cell"].to_numpy(), column["step"].to_numpy())
     joined: dict[str, pa.Array] = {
         "cell": pa.array(groups.cell),
         "step": pa.array(groups.step),
         "count": _reduced(column["count"], groups, np.add),
     }
-    for name in names:
+    for name in value_names([partial]):
         for part, reduce in _REDUCTIONS.items():
             joined[f"={name}.{part}"] = _reduced(column[f"={name}.{part}"], groups, reduce)
     return pa.RecordBatch.from_pydict(joined)

@@ -12,7 +12,7 @@ import pytest
 from node.errors import BadRequest, NotFound, TooLarge
 from node.filter import parse_filter
 from node.query import AggregateQuery, Query
-from node.service.groups import group_rows
+from node.service.groups import group_rows, partial_to_table, rows_to_partial
 from tests.unit.node.service.conftest import DAY_US, Bench, Play, make_rows
 from zring.area import Circle
 from zring.domain import DEMO_DOMAIN
@@ -149,3 +149,25 @@ def test_groups(seed: int) -> None:
     for index, (start, stop) in enumerate(itertools.pairwise(ends)):
         assert set(cells[start:stop].tolist()) == {expected[index][0]}
         assert set(steps[start:stop].tolist()) == {expected[index][1]}
+
+
+@pytest.mark.parametrize("run_rows_mean", [1, 5, 40])
+def test_groups_of_rows_in_any_order_are_those_of_sorted_rows(run_rows_mean: int) -> None:
+    random = np.random.default_rng(run_rows_mean)
+    count = 600
+    repeats = random.integers(1, 2 * run_rows_mean, count)
+    at = np.repeat(random.integers(0, len(ROWS), count), repeats)
+    mixed, in_order = ROWS.take(at), ROWS.take(np.sort(at))
+    for level, step_us in ((4, None), (None, DAY_US), (6, DAY_US)):
+        found, expected = (
+            partial_to_table(
+                rows_to_partial(rows, level=level, step_us=step_us, names=("temp",)),
+                level=level,
+                step_us=step_us,
+            )
+            for rows in (mixed, in_order)
+        )
+        assert found["count"].to_pylist() == expected["count"].to_pylist()
+        for name in ("cell", "time", "temp_count", "temp_min", "temp_max"):
+            assert found[name].equals(expected[name]), name
+        np.testing.assert_allclose(found["temp_sum"], expected["temp_sum"])
