@@ -17,7 +17,8 @@ SHUTDOWN_S = 5.0
 
 
 class _Protocol(RequestHandler):
-    """aiohttp's, except that what it cannot parse gets the same kind of answer as the rest."""
+    """aiohttp's, except that what it cannot parse gets the same kind of answer as the rest,
+    and that a client that left is no fault."""
 
     def handle_error(
         self,
@@ -26,6 +27,9 @@ class _Protocol(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            # Nobody reads an answer; raised again, it ends the connection and leaves no traceback.
+            raise exc
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         detail = (message or "the request is no valid HTTP").strip().splitlines()[0]

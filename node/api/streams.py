@@ -59,11 +59,10 @@ async def _send_parts(
             if len(answer.rows):
                 await _send(response, state, encoder.part(answer.rows))
         await _send(response, state, encoder.stop())
+        await response.write_eof()
     except (NodeError, pa.ArrowException) as error:
         LOG.warning("stream of %s cut: %s", question.query.collection, error)
         _cut(request)
-        return response
-    await response.write_eof()
     return response
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import web
 
 from node.api.state import STATE
 from node.errors import CoverageTooLow
@@ -227,6 +228,22 @@ async def test_a_stream_that_goes_wrong_is_cut_and_never_ends_normally(
     with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
         await door.ask("/collections/amedas/items?limit=all&f=arrow")
     assert closed.is_set()
+
+
+async def test_a_client_that_leaves_at_the_end_of_a_stream_is_no_fault(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await door.store(many(50))
+
+    async def gone(response: web.StreamResponse, data: bytes = b"") -> None:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(web.StreamResponse, "write_eof", gone)
+    with pytest.raises(aiohttp.ClientError):
+        await door.ask("/collections/amedas/items?limit=all&f=csv")
+    assert door.app[STATE].metrics.cancelled == 1
+    assert door.app[STATE].metrics.failures == 0
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_large_pages_hold_every_record_once(door: Door) -> None:
