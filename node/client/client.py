@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from node.client.channel import TIMEOUT_S, Channel
 from node.client.connection import Response, Sink
+from node.client.fanout import FanOut
 from node.client.parameters import BoundingBox, Time, box_to_e7, collection_path, query_string
 from node.client.result import AnswerCoverage, Result, coverage_of, joined
 from node.client.routing import Box
@@ -47,6 +48,7 @@ class Client:
         """
         self._credentials = {"token": token, "tls_ca": tls_ca}
         self._channel = Channel(url, token=token, timeout_s=timeout_s, tls_ca=tls_ca, direct=direct)
+        self._owners = FanOut()
 
     @property
     def url(self) -> str:
@@ -61,6 +63,7 @@ class Client:
 
     def close(self) -> None:
         """Close the idle connections; the client may be used again afterwards."""
+        self._owners.close()
         self._channel.close()
 
     # Questions
@@ -102,7 +105,18 @@ class Client:
             },
         )  # fmt: skip
         target = f"{collection_path(collection)}/items?f=arrow&{question}"
-        return self._rows(target, box_to_e7(bbox), limit, timeout_s)
+        box = box_to_e7(bbox)
+        if limit is None and not self._channel.direct:
+            parts = self._owners.ask(
+                self._channel.ring_view(),
+                box,
+                lambda url, spans: self._rows(
+                    f"{target}&spans={spans}", box, None, timeout_s, prefer=url
+                ),
+            )
+            if parts is not None:
+                return joined(parts)
+        return self._rows(target, box, limit, timeout_s)
 
     def pages(
         self, collection: str, *, rows_max: int = ROWS_PER_PAGE_MAX, **selection: Any
@@ -270,7 +284,13 @@ class Client:
         return self._rows(target, box, limit, timeout_s)
 
     def _rows(
-        self, target: str, box: Box | None, limit: int | None, timeout_s: float | None
+        self,
+        target: str,
+        box: Box | None,
+        limit: int | None,
+        timeout_s: float | None,
+        *,
+        prefer: str | None = None,
     ) -> Result:
         """The first page, which is all of most answers, then what is missing.
 
@@ -278,7 +298,7 @@ class Client:
         is asked for only behind a first page that did not hold everything.
         """
         deadline_s = time.monotonic() + (timeout_s or self._channel.timeout_s)
-        response = self._channel.request("GET", target, box=box, timeout_s=timeout_s)
+        response = self._channel.request("GET", target, prefer=prefer, box=box, timeout_s=timeout_s)
         first = Result(response.body, coverage_of(response.headers))
         following = _next_target(response)
         if following is None or (limit is not None and limit <= ROWS_PER_PAGE_MAX):
@@ -290,7 +310,9 @@ class Client:
                 raise DeadlineExceeded("the query did not end in time; give a longer timeout_s")
             if limit is None:
                 following = _LIMIT.sub(f"limit={ALL}", following)
-            response = self._channel.request("GET", following, box=box, timeout_s=remaining_s)
+            response = self._channel.request(
+                "GET", following, prefer=prefer, box=box, timeout_s=remaining_s
+            )
             pages.append(Result(response.body, coverage_of(response.headers)))
             count += len(pages[-1])
             following = _next_target(response)

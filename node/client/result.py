@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from node.errors import PeerRefused
 from node.query import COVERAGE_ORDER, CoverageState
+from node.records import concat_values
 
 COORDINATES = "EPSG:4326"
 
@@ -88,8 +89,25 @@ def joined(pages: Sequence[Result]) -> Result:
     worst = max(
         (page.coverage for page in pages), key=lambda part: COVERAGE_ORDER.index(part.state)
     )
-    tables = [page.table for page in pages]
-    return Result(pa.concat_tables(tables, promote_options="permissive"), worst)
+    return Result(_concatenated([page.table for page in pages]), worst)
+
+
+def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+    """All rows; value types that differ from part to part are widened as nodes widen them."""
+    if all(table.schema.equals(tables[0].schema) for table in tables):
+        return pa.concat_tables(tables)
+    filled = [table for table in tables if table.num_rows] or tables[:1]
+    names = dict.fromkeys(name for table in filled for name in table.column_names)
+    return pa.table(
+        {
+            name: concat_values([(_column(table, name), table.num_rows) for table in filled])
+            for name in names
+        }
+    )
+
+
+def _column(table: pa.Table, name: str) -> pa.Array | None:
+    return table[name].combine_chunks() if name in table.column_names else None
 
 
 def _decode(body: bytes | bytearray) -> pa.Table:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from node.errors import PeerRefused
 from zring.domain import Domain
 from zring.errors import ZringError
-from zring.morton import Int64s, code_to_xy, xy_to_code
+from zring.morton import CODE_STOP, Int64s, code_to_xy, xy_to_code
 
 SPLITS_MAX = 32
 """Steps of the search for a box's owners; a box with more borders is asked of any of them."""
@@ -78,6 +78,10 @@ class RingView:
             )
         except (AttributeError, KeyError, TypeError, ValueError, ZringError) as error:
             raise PeerRefused(f"/cluster/ring is no ring of a zring node: {error!r}") from None
+
+    def stop_of(self, place: int) -> int:
+        """Where a span ends."""
+        return self.starts[place + 1] if place + 1 < len(self.starts) else CODE_STOP
 
     def box_owners(self, box: Box) -> tuple[int, ...]:
         """Sorted indices of the nodes that own a part of a closed e7 box; all when in doubt."""
