@@ -28,6 +28,17 @@ class Catalogue:
         )
         return merge_catalogues([own, *others], copies=self._copies())
 
+    async def newest_time(self, collection: str, *, until: int) -> int | None:
+        """The greatest time <= `until` that any node in contact holds; None when there is none."""
+        parts = self._parts
+        asked = {"newest_in": collection, "until": until}
+        replies = await asyncio.gather(
+            *(self._call(node, asked) for node in sorted(parts.members.health.contact()))
+        )
+        times = [parts.engine.newest_time(collection, until=until)]
+        times += [reply.get("newest") for reply in replies]
+        return max((time for time in times if time is not None), default=None)
+
     async def check_known(self, collection: str) -> None:
         """Refuse a collection that nobody knows; called for empty answers only.
 
@@ -55,20 +66,23 @@ class Catalogue:
         return sizes.pop() if len(sizes) == 1 else 1
 
     async def _ask(self, node: str) -> Mapping[str, CollectionStatistics]:
+        known = (await self._call(node, {})).get("collections", {})
+        return {name: plain_to_statistics(plain) for name, plain in known.items()}
+
+    async def _call(self, node: str, header: dict[str, Any]) -> Mapping[str, Any]:
+        """A node's answer; empty when it cannot be asked."""
         parts = self._parts
         try:
             reply = await parts.peers.call(
                 parts.members.address_of(node),
                 "collections",
-                {},
+                header,
                 deadline_ms=parts.clock.now_ms() + parts.limits.peer_timeout_ms,
             )
         except NodeError:
             # Just gone; its absence shows in the members' states soon.
             return {}
-        return {
-            name: plain_to_statistics(plain) for name, plain in reply.header["collections"].items()
-        }
+        return reply.header
 
 
 def merge_catalogues(

@@ -12,7 +12,7 @@ from typing import Any
 from node.errors import BadRequest, StaleRing
 from node.peer.rows import bytes_to_rows, rows_to_bytes
 from node.peer.transport import Message
-from node.query import AggregateQuery
+from node.query import TIME_MAX, TIME_MIN, AggregateQuery
 from node.service.aggregate import Aggregator, check_aggregate, partial_to_message
 from node.service.catalogue import statistics_to_plain
 from node.service.latest import Latest
@@ -155,8 +155,14 @@ class Handlers:
         }
         return header, rows_to_bytes(newest.rows)
 
-    async def _collections(self, _: Message) -> _Reply:
-        collections = self._parts.engine.statistics().collections
+    async def _collections(self, message: Message) -> _Reply:
+        engine, header = self._parts.engine, message.header
+        if "newest_in" in header:
+            until = header.get("until")
+            if type(until) is not int or not TIME_MIN <= until <= TIME_MAX:
+                raise BadRequest(f"until={until!r} is no time", field="until")
+            return {"newest": engine.newest_time(_text(header, "newest_in"), until=until)}, b""
+        collections = engine.statistics().collections
         plain = {name: statistics_to_plain(known) for name, known in sorted(collections.items())}
         return {"collections": plain}, b""
 

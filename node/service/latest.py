@@ -173,7 +173,11 @@ class Latest:
         known = (await self._catalogue.collections()).get(query.collection)
         if known is None:
             return query
-        newest = min(known.time_max, self._parts.clock.now_us())
+        newest, now_us = known.time_max, self._parts.clock.now_us()
+        if newest > now_us:
+            # A clock that runs ahead, or a forecast: the newest record until now may be old.
+            found = await self._catalogue.newest_time(query.collection, until=now_us)
+            newest = now_us if found is None else found
         return replace(query, time_start=newest - DEFAULT_WINDOW_US, time_stop=newest + 1)
 
 

@@ -130,6 +130,13 @@ class Engine(Protocol):
                 fewer, and is finished only when `resume` is None.
         """
 
+    def newest_time(self, collection: str, *, until: int) -> int | None:
+        """The greatest time <= `until` (microseconds) of a collection's records.
+
+        Deleted records count: the answer says where to look, not what is there. None when there
+        is no such record. Reads bounds, and at most the times of one slice's blocks.
+        """
+
     def read_meta(self, name: str) -> bytes | None:
         """A setting as last written durably."""
 

@@ -8,9 +8,9 @@ writer. What readers see is one immutable `CollectionView` a collection.
 import asyncio
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import lmdb
 
@@ -22,6 +22,7 @@ from node.storage.engine import EngineStatistics, Scan, Step
 from node.storage.log_codec import encode_entry
 from node.storage.memtable import with_rows
 from node.storage.merge_thread import MergeThread
+from node.storage.newest_time import newest_time
 from node.storage.opening import LogLevel, load_views
 from node.storage.scan_step import StepRequest, nothing, run_step, wanted_sensors
 from node.storage.settings import EngineSettings
@@ -30,6 +31,8 @@ from node.storage.view import CollectionView
 from node.storage.writer import Job, Writer
 from zring.domain import Domain
 from zring.morton import AXIS_STOP
+
+Found = TypeVar("Found")
 
 VIEW_RETRIES_MAX = 100
 """Views taken before a missing block counts as damage; one retry is enough for each merge."""
@@ -128,13 +131,32 @@ class LmdbEngine:
         """One step; see `Engine`."""
         self._check_open()
         request = self._request(scan, after, rows_max)
+        if request.code_low > request.code_high:
+            return nothing()
+
+        def step(view: CollectionView, txn: Any) -> Step:
+            return run_step(request, view, self._cache, txn, self._settings)
+
+        return self._read(scan.collection, step) or nothing()
+
+    def newest_time(self, collection: str, *, until: int) -> int | None:
+        """From bounds and at most one slice; see `Engine`."""
+        self._check_open()
+        return self._read(
+            collection, lambda view, txn: newest_time(view, self._cache, txn, until=until)
+        )
+
+    def _read(
+        self, collection: str, work: Callable[[CollectionView, Any], Found | None]
+    ) -> Found | None:
+        """Do something with a view and a transaction that fit; None without the collection."""
         for _ in range(VIEW_RETRIES_MAX):
-            view = self._views.get(scan.collection)
-            if view is None or request.code_low > request.code_high:
-                return nothing()
+            view = self._views.get(collection)
+            if view is None:
+                return None
             try:
                 with self._tables.env.begin(buffers=True) as txn:
-                    return run_step(request, view, self._cache, txn, self._settings)
+                    return work(view, txn)
             except BlockMissing as missing:
                 gone = missing
         raise StoreDamaged(f"the index names block {gone} but it is not there; refill this node")

@@ -151,6 +151,12 @@ class MemoryEngine:
             wanted = without_sensor_names(wanted)
         return Step(wanted, resume, rows_read=len(rows))
 
+    def newest_time(self, collection: str, *, until: int) -> int | None:
+        """Look at all times; see `Engine`."""
+        self._check_alive()
+        times = self._collection_rows(collection).time
+        return max(times[times <= until].tolist(), default=None)
+
     def read_meta(self, name: str) -> bytes | None:
         """A setting as last written durably."""
         self._catch_up()

@@ -1,5 +1,6 @@
 """The newest of each sensor and the nearest of these, against brute force."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -46,6 +47,22 @@ def test_newest_of_each_sensor(play: Play, nodes: int) -> None:
         rows = ROWS.where(temps)
         expected = set(identities(rows.take(np.array(sorted(newest(rows).values())))))
         assert set(identities((await bench.services[-1].latest(warm)).rows)) == expected
+
+    play(test, nodes=nodes)
+
+
+@pytest.mark.parametrize("nodes", [1, 4])
+def test_one_clock_far_ahead_hides_nobody(play: Play, nodes: int) -> None:
+    async def test(bench: Bench) -> None:
+        end = int(ROWS.time.max())
+        wrong = replace(ROWS.take(np.array([3])), time=np.array([1 << 55], np.int64))
+        await bench.service("n1").write("c", ROWS, "all")
+        await bench.service("n1").write("c", wrong, "all")
+        recent = ROWS.where(ROWS.time >= end - DEFAULT_WINDOW_US)
+        for service in bench.services:
+            answer = await service.latest(Query("c"))
+            assert set(answer.rows.sensor.to_pylist()) == set(recent.sensor.to_pylist())
+            assert answer.rows.time.max() == end
 
     play(test, nodes=nodes)
 

@@ -371,6 +371,31 @@ async def test_a_memory_disk_loses_only_what_was_not_synced() -> None:
         engine.scan(Scan("c"))
 
 
+async def test_newest_time_until_a_time(store: Store) -> None:
+    far = make_rows(2, start=50_000_000)
+    await store.engine.write([("w", make_rows(200))])
+    await store.engine.merge()
+    await store.engine.write([("w", concat_rows([make_rows(50, start=300), far]))])
+    first, last, future = 0, 349, 50_000_001
+
+    async def check() -> None:
+        ticks = 600_000_000
+        for until, expected in (
+            (first * ticks - 1, None),
+            (first * ticks, first),
+            (120 * ticks + 7, 120),
+            (250 * ticks, 199),
+            (310 * ticks, 310),
+            (49_000_000 * ticks, last),
+            (1 << 61, future),
+        ):
+            found = store.engine.newest_time("w", until=until)
+            assert found == (None if expected is None else expected * ticks), until
+        assert store.engine.newest_time("unknown", until=1 << 61) is None
+
+    await merged_too(store, check)
+
+
 async def test_names_and_order_that_nobody_needs_change_nothing_else(store: Store) -> None:
     await store.engine.write([("w", make_rows(300))])
     await store.engine.merge()
