@@ -8,7 +8,7 @@ scattered areas one node is asked for everything instead, as for anything but pl
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Lock
 
 from node.client.result import Result
@@ -38,7 +38,11 @@ class FanOut:
         if not 2 <= len(runs) <= OWNERS_MAX:
             return None
         others = [self._pool().submit(ask, url, spans) for url, spans in runs[1:]]
-        first = ask(*runs[0])
+        try:
+            first = ask(*runs[0])
+        finally:
+            # Nobody is left asking when this returns: their connections go back to the pool.
+            wait(others)
         return [first, *(part.result() for part in others)]
 
     def close(self) -> None:
@@ -46,7 +50,7 @@ class FanOut:
         with self._lock:
             threads, self._threads = self._threads, None
         if threads is not None:
-            threads.shutdown(wait=False, cancel_futures=True)
+            threads.shutdown()
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
