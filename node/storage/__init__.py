@@ -9,7 +9,8 @@ Files, from the seam inwards: `engine` (the contract), `memory_engine` (the obvi
 `lmdb_engine` (the embedded one: `opening`, `writer`, `merge_thread`, `view`), `scan_step` (one
 bounded step of a scan, with `selection`, `block_index`, `block_search`), `merger` and `memtable`
 (log to blocks), `block_encode`, `block_layout`, `block_read`, `block_cache` (bytes of a block),
-`log_codec`, `tables`, `collection`, `newest_time`, `freed_memory`, `settings`. The layout on disk is in docs/storage.md.
+`log_codec`, `tables`, `collection`, `newest_time`, `freed_memory`, `settings`. The layout on
+disk is in docs/storage.md.
 
 Promises:
 
