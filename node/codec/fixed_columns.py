@@ -56,7 +56,9 @@ def column_to_sensors(column: pa.Array | None, rejecter: Rejecter) -> pa.StringA
     if not _is_text(column.type):
         _refuse_type("sensor", column, rejecter, hint)
         return pa.array([""] * len(column), pa.string())
-    names = column.cast(pa.string()).fill_null("")
+    names = column if column.type == pa.string() else column.cast(pa.string())
+    if names.null_count:
+        names = names.fill_null("")
     sizes = pc.binary_length(names).to_numpy(zero_copy_only=False)
     rejecter.reject(
         (sizes < 1) | (sizes > SENSOR_NAME_BYTES_MAX),
@@ -81,7 +83,8 @@ def column_to_times(column: pa.Array | None, rejecter: Rejecter) -> Int64s:
     elif kind == pa.int64():
         times = column.fill_null(0).to_numpy(zero_copy_only=False)
     elif _is_text(kind):
-        return _text_times(column.cast(pa.string()), rejecter)
+        texts = column if kind == pa.string() else column.cast(pa.string())
+        return _text_times(texts, rejecter)
     else:
         hint = "give its zone (UTC)" if pa.types.is_timestamp(kind) else _TIME_HINT
         _refuse_type("time", column, rejecter, hint)
@@ -97,7 +100,10 @@ def column_to_times(column: pa.Array | None, rejecter: Rejecter) -> Int64s:
 
 def _timestamps(column: pa.Array) -> Int64s:
     """Microseconds; finer digits are cut off towards the past, as texts are."""
-    ticks = column.view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    ticks = column.view(pa.int64())
+    if ticks.null_count:
+        ticks = ticks.fill_null(0)
+    ticks = ticks.to_numpy(zero_copy_only=False)
     unit = column.type.unit
     if unit == "us":
         return ticks
@@ -142,14 +148,16 @@ def _degrees(
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         _refuse_type(name, column, rejecter, f"{hint} as a number")
         return zeros, zeros.astype(np.int64)
-    numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if kind != pa.float64():
+        column = column.cast(pa.float64(), safe=False)
+    numbers = column.to_numpy(zero_copy_only=False)
     finite = np.isfinite(numbers)
     if not finite.all():
         rejecter.reject(
             ~finite, f"bad-{name}", name, lambda row: f"{name}={numbers[row]:g} is no place; {hint}"
         )
         numbers = np.where(finite, numbers, 0.0)
-    return numbers, degrees_to_e7(np.clip(numbers, -1_000.0, 1_000.0))
+    return numbers, degrees_to_e7(np.minimum(np.maximum(numbers, -1_000.0), 1_000.0))
 
 
 def columns_to_positions(
@@ -185,7 +193,7 @@ def column_to_versions(column: pa.Array | None, rejecter: Rejecter) -> Int64s:
     if column is None:
         return none
     column = plain_column("version", column)
-    if pa.types.is_null(column.type):
+    if column.null_count == len(column):
         return none
     hint = "leave it out, or give a whole number from 0 to 2^63 - 1"
     if not pa.types.is_integer(column.type):
@@ -197,7 +205,10 @@ def column_to_versions(column: pa.Array | None, rejecter: Rejecter) -> Int64s:
             lambda row: f"version={shown(column[row].as_py())} is no whole number; {hint}",
         )
         return none
-    numbers = column.fill_null(0).cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False)
+    whole = column.fill_null(0) if column.null_count else column
+    if whole.type != pa.int64():
+        whole = whole.cast(pa.int64(), safe=False)
+    numbers = whole.to_numpy(zero_copy_only=False)
     rejecter.reject(
         numbers < 0,
         "bad-version",

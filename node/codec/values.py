@@ -43,7 +43,8 @@ def column_to_values(name: str, column: pa.Array, rejecter: Rejecter) -> pa.Arra
     if kind in (pa.int64(), pa.bool_(), pa.string(), pa.binary()):
         return column
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _finite(name, column.cast(pa.float64(), safe=False), rejecter)
+        floats = column if kind == pa.float64() else column.cast(pa.float64(), safe=False)
+        return _finite(name, floats, rejecter)
     if kind == JSON:
         return _checked_json(name, column.storage, rejecter)
     for belongs, convert in _CONVERSIONS:

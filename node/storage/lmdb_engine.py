@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import lmdb
 
 from node.errors import StoreDamaged, StoreFull, Unavailable
-from node.records import TYPE_NAMES, Key, Rows
+from node.records import TYPE_NAMES, Key, Rows, concat_rows
 from node.storage.block_cache import BlockCache, BlockMissing
 from node.storage.collection import joined_types, widened
 from node.storage.engine import EngineStatistics, Scan, Step
@@ -28,7 +28,7 @@ from node.storage.scan_step import StepRequest, nothing, run_step, wanted_sensor
 from node.storage.settings import EngineSettings
 from node.storage.tables import KEY, Tables, pack_collection, unpack_collection
 from node.storage.view import CollectionView
-from node.storage.writer import Job, Writer
+from node.storage.writer import Batches, Job, Writer
 from zring.domain import Domain
 from zring.morton import AXIS_STOP
 
@@ -63,7 +63,8 @@ class LmdbEngine:
         self._closed = False
         side = max(domain.east - domain.west, domain.north - domain.south)
         self._padding = WIDE_DOMAIN_PADDING if side > AXIS_STOP else 0
-        self._writer = Writer(tables)
+        self._numbers: dict[str, int] = {}
+        self._writer = Writer(tables, self._show)
         self._merger = MergeThread(
             tables, self._writer, self._views, self._log, self._counters, opened.next_number
         )
@@ -102,6 +103,22 @@ class LmdbEngine:
         """Number of the last durable log entry."""
         return self._sequence
 
+    def _show(self, batches: Batches) -> None:
+        """Let readers see what is durable; each collection's view changes once a commit."""
+        by_name: dict[str, list[Rows]] = {}
+        for name, rows in batches:
+            by_name.setdefault(name, []).append(rows)
+        for name, parts in by_name.items():
+            view = self._views.get(name)
+            known = None if view is None else view.known
+            for rows in parts:
+                known = widened(known, rows)
+            assert known is not None, "a collection without rows"
+            if view is None:
+                view = CollectionView(self._numbers[name], known)
+            active = with_rows(view.active, concat_rows(parts))
+            self._views[name] = view.changed(known=known, active=active)
+
     async def write(
         self, batches: Sequence[tuple[str, Rows]], *, meta: Mapping[str, bytes] | None = None
     ) -> int:
@@ -119,6 +136,7 @@ class LmdbEngine:
         job = Job(
             write.apply,
             write.publish,
+            batches=batches,
             size_bytes=write.size_bytes,
             loop=loop,
             waiting=loop.create_future(),
@@ -248,7 +266,6 @@ class _Write:
         self._meta = meta
         self._entry: bytes | None = None
         self._sequence = 0
-        self._numbers: dict[str, int] = {}
         self.size_bytes = sum(rows.nbytes() for _, rows in batches)
 
     def apply(self, txn: Any) -> None:
@@ -263,21 +280,14 @@ class _Write:
         if self._entry is not None:
             txn.put(KEY.pack(self._sequence), self._entry, db=tables.log, append=True)
         for name, rows in self._batches:
-            self._numbers[name] = _put_collection(txn, tables, name, rows)
+            self._engine._numbers[name] = _put_collection(txn, tables, name, rows)
         for name in sorted(self._meta):
             txn.put(name.encode(), self._meta[name], db=tables.meta)
 
     def publish(self) -> int:
         """Show the rows to readers; the commit has returned."""
         engine = self._engine
-        for name, rows in self._batches:
-            view = engine._views.get(name)
-            known = widened(None if view is None else view.known, rows)
-            if view is None:
-                view = CollectionView(self._numbers[name], known)
-            active = with_rows(view.active, rows)
-            engine._views[name] = view.changed(known=known, active=active)
-            engine._counters["rows_written"] += len(rows)
+        engine._counters["rows_written"] += sum(len(rows) for _, rows in self._batches)
         engine._counters["writes"] += 1
         engine._sequence = self._sequence
         if self._batches:

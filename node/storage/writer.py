@@ -10,11 +10,13 @@ import asyncio
 import concurrent.futures
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from node.errors import NodeError
+from node.records import Rows
 from node.storage.tables import Tables, TranslatedErrors
 
 JOBS_MAX = 1_000
@@ -28,26 +30,34 @@ class Job:
     Attributes:
         apply: changes tables inside the transaction. May raise NodeError: refused, others go on.
         publish: run after the commit; what it returns is the job's result.
+        batches: rows to show to readers after the commit, before `publish`.
         size_bytes: what it adds to the commit.
         done: called by `resolve`, on the loop for jobs from there.
     """
 
     apply: Callable[[Any], None]
     publish: Callable[[], Any]
+    batches: "Batches" = ()
     size_bytes: int = 0
     future: "concurrent.futures.Future[Any]" = field(default_factory=concurrent.futures.Future)
     loop: asyncio.AbstractEventLoop | None = None
     waiting: "asyncio.Future[Any] | None" = None
 
 
+Batches = Sequence[tuple[str, Rows]]
 Outcome = tuple[Job, Any, BaseException | None]
 
 
 class Writer:
-    """Runs jobs in groups on its own thread until closed."""
+    """Runs jobs in groups on its own thread until closed.
 
-    def __init__(self, tables: Tables) -> None:
+    Args:
+        show: lets readers see batches; called with all of neighbouring jobs at once.
+    """
+
+    def __init__(self, tables: Tables, show: Callable[[Batches], None]) -> None:
         self._tables = tables
+        self._show = show
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="zring-store-writer", daemon=True)
         self.commits = 0
@@ -111,7 +121,17 @@ class Writer:
             return outcomes
         self.commits += 1
         self._tables.settings.on_step("commit-durable")
-        return [(job, job.publish(), None) for job in applied]
+        return self._publish(applied)
+
+    def _publish(self, jobs: list[Job]) -> list[Outcome]:
+        """Results of the jobs in their order: what looks at the rows finds those before it."""
+        outcomes: list[Outcome] = []
+        for has_rows, group in groupby(jobs, key=lambda job: bool(job.batches)):
+            neighbours = list(group)
+            if has_rows:
+                self._show([batch for job in neighbours for batch in job.batches])
+            outcomes += [(job, job.publish(), None) for job in neighbours]
+        return outcomes
 
     def _resolve(self, outcomes: list[Outcome]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
