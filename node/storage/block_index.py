@@ -109,7 +109,7 @@ class BlockIndex:
         if not len(starts) or time_start >= time_stop:
             return slice(0, 0)
         # Python's bisect over numpy costs less than converting; both ends in one call.
-        low, high = np.searchsorted(starts, (time_start, time_stop - 1), side="right")
+        low, high = starts.searchsorted((time_start, time_stop - 1), side="right")
         return slice(int(first[max(int(low) - 1, 0)]), int(first[int(high)]))
 
     def slice_starts(self) -> Int64s:

@@ -4,7 +4,7 @@ Everything that is returned is a copy; nothing refers to the block's bytes after
 pages of a transaction that ends with the step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,11 @@ class BlockFilter:
 
 
 ALL_ROWS = BlockFilter()
+_LIMITS: Mapping[type, tuple[int, int]] = {
+    kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for kind in (np.dtype(f"{sign}{width}").type for sign in "iu" for width in (1, 2, 4, 8))
+}
+"""Least and greatest number of each integer type: asking numpy takes longer than comparing."""
 
 
 def read_rows(
@@ -101,7 +106,7 @@ def _within(chosen: Selection, within: slice) -> Selection:
     if isinstance(chosen, slice):
         start = max(chosen.start, within.start)
         return slice(start, max(start, min(chosen.stop, within.stop)))
-    first, last = np.searchsorted(chosen, (within.start, within.stop))
+    first, last = chosen.searchsorted((within.start, within.stop))
     return chosen[first:last]
 
 
@@ -117,7 +122,7 @@ def _count(chosen: Selection) -> int:
 
 def _narrowed(chosen: Selection, mask: Bools) -> Selection:
     """The rows of `chosen` for which the mask (one entry for each of them) is true."""
-    found = np.flatnonzero(mask)
+    found = mask.nonzero()[0]
     if not len(found):
         return NO_ROWS
     if not isinstance(chosen, slice):
@@ -146,14 +151,14 @@ def _select_positions(data: Data, header: Header, where: BlockFilter) -> Selecti
         mask = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
     if where.spans is not None:
         mask &= inside_spans(code, where.spans)
-    found = np.flatnonzero(mask)
+    found = mask.nonzero()[0]
     if not len(found):
         return NO_ROWS
     first, last = int(found[0]), int(found[-1])
     stop = int(starts[last + 1]) if last + 1 < len(starts) else header.rows
     if last - first + 1 == len(found):
         return slice(int(starts[first]), stop)
-    return np.flatnonzero(np.repeat(mask, np.diff(starts, append=header.rows)))
+    return mask.repeat(np.diff(starts, append=header.rows)).nonzero()[0]
 
 
 def _runs(data: Data, header: Header, column: Column) -> tuple[Int64s, Int64s, Int32s, Int32s]:
@@ -202,14 +207,14 @@ def _encoded_range(base: int, unit: int, low: int, high: int) -> tuple[int, int]
 
 
 def _in_range(small: npt.NDArray[Any], low: int, high: int) -> Bools:
-    limits = np.iinfo(small.dtype)
-    if low > limits.max or high <= limits.min:
+    kind = small.dtype.type
+    least, most = _LIMITS[kind]
+    if low > most or high <= least:
         return np.zeros(len(small), np.bool_)
     # The bounds in the column's own type: comparing must not widen thousands of rows.
-    kind = small.dtype.type
-    if high > limits.max:
-        return small >= kind(max(low, limits.min))
-    if low <= limits.min:
+    if high > most:
+        return small >= kind(max(low, least))
+    if low <= least:
         return small < kind(high)
     return (small >= kind(low)) & (small < kind(high))
 
@@ -230,7 +235,7 @@ def _select_sensors(data: Data, header: Header, wanted: UInt64s, chosen: Selecti
     if len(wanted) == 1:
         passing = hashes == wanted[0]
     else:
-        passing = wanted[np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)] == hashes
+        passing = wanted[np.minimum(wanted.searchsorted(hashes), len(wanted) - 1)] == hashes
     if column.kind == "own":
         return _narrowed(chosen, passing[chosen])
     if passing.all():
@@ -313,18 +318,18 @@ def _decode_positions(
         )
     starts, code, lon, lat = _runs(data, header, runs)
     if isinstance(chosen, slice):
-        first = int(np.searchsorted(starts, chosen.start, side="right")) - 1
-        last = int(np.searchsorted(starts, chosen.stop, side="left"))
-        edges = np.append(starts[first:last], chosen.stop)
-        edges[0] = chosen.start
-        counts = np.diff(edges)
+        first = int(starts.searchsorted(chosen.start, side="right")) - 1
+        last = int(starts.searchsorted(chosen.stop, side="left"))
+        if last - first == 1:
+            counts: Any = chosen.stop - chosen.start
+        else:
+            edges = np.empty(last - first + 1, np.int64)
+            edges[:-1] = starts[first:last]
+            edges[0], edges[-1] = chosen.start, chosen.stop
+            counts = edges[1:] - edges[:-1]
         part = slice(first, last)
-        return (
-            np.repeat(code[part], counts),
-            np.repeat(lon[part], counts),
-            np.repeat(lat[part], counts),
-        )
-    at = np.searchsorted(starts, chosen, side="right") - 1
+        return code[part].repeat(counts), lon[part].repeat(counts), lat[part].repeat(counts)
+    at = starts.searchsorted(chosen, side="right") - 1
     return code[at], lon[at], lat[at]
 
 
@@ -340,7 +345,16 @@ def _decode_sensors(
     else:
         at = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
         taken = hashes[at]
+    if named and len(hashes) > 1 and count > 1 and (at == at[0]).all():
+        return _repeated(names[int(at[0])].as_py(), count), taken
     return names.take(pa.array(at)) if named else empty_texts(count), taken
+
+
+def _repeated(name: str, count: int) -> pa.StringArray:
+    """One name for all rows: what most small queries find."""
+    text = name.encode()
+    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(len(text))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text * count))
 
 
 def _positions(chosen: Selection) -> npt.NDArray[np.intp]:

@@ -6,8 +6,9 @@ there. Steps keep nothing between them, so merges and writes may happen in the m
 is found by its key, wherever it lies by then.
 """
 
-from bisect import insort
+from bisect import bisect_right, insort
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,9 +103,12 @@ def run_step(
 
 
 def _newest_of(found: _Found, *, ordered: bool) -> tuple[Rows, bool]:
-    """Rows below the safe key, newest versions only; whether any was repeated."""
+    """Rows below the safe key, newest versions only; whether any was repeated.
+
+    A single part, block or segment, is in key order as it is.
+    """
     rows = concat_rows(found.parts)
-    if ordered or found.may_repeat:
+    if len(found.parts) > 1 and (ordered or found.may_repeat):
         rows = sort_rows(rows)
     if found.safe is not None and len(rows):
         below = key_below(found.safe)
@@ -163,13 +167,14 @@ def _gather_blocks(
         if found.rows_read >= settings.step_rows_max and start.key > order[0].key:
             safe = start.key
             break
-        block = int(candidates.blocks[start.place])
+        block = candidates.block(start.place)
+        where, run = candidates.filter(start.place)
         data, header = cache.read(txn, block)
         stop = header.rows if safe is None else row_behind(data, header, safe.code)
         rows = read_rows(
             data,
             header,
-            where=candidates.filter(start.place),
+            where=where,
             within=slice(start.row, stop),
             rows_max=taken_max,
             columns=columns,
@@ -181,7 +186,7 @@ def _gather_blocks(
         if rows is None:
             continue
         found.parts.append(rows)
-        found.runs.add(candidates.runs[start.place])
+        found.runs.add(run)
         if len(rows) == taken_max and (safe is None or rows.key(-1) < safe):
             # The block may have more: everything below its last row taken is certain.
             safe = rows.key(-1)
@@ -206,14 +211,14 @@ def _order(
     """
     after = candidates.request.after
     order: list[_Start] = []
-    for place in range(len(candidates.blocks)):
+    for place in range(len(candidates)):
         bound = candidates.start_key(place)
         if len(order) > blocks_max and order[0].key < order[blocks_max].key <= bound:
             break
         if after is None or not candidates.begun[place]:
             insort(order, _Start(bound, place, 0))
             continue
-        data, header = cache.read(txn, int(candidates.blocks[place]))
+        data, header = cache.read(txn, candidates.block(place))
         row = row_above(data, header, after)
         if row < header.rows:
             insort(order, _Start(key_of(data, header, row), place, row))
@@ -230,20 +235,17 @@ class _Candidates:
     Attributes:
         code, time, hash: that key; where `begun`, only a lower bound of it.
         begun: bool[n] whether the block's first key is not above `after`.
-        runs: start of the slice and run of each.
-        outside: bool[n] whether time, box or spans must be tested row by row.
     """
 
     request: StepRequest
-    blocks: npt.NDArray[np.uint64]
+    summaries: Summaries
     code: npt.NDArray[np.int64]
     time: npt.NDArray[np.int64]
     hash: UInt64s
     begun: Bools
-    runs: list[tuple[int, int]]
-    outside_time: Bools
-    outside_box: Bools
-    outside_spans: Bools
+
+    def __len__(self) -> int:
+        return len(self.summaries)
 
     @classmethod
     def of(cls, request: StepRequest, index: BlockIndex) -> "_Candidates":
@@ -268,32 +270,46 @@ class _Candidates:
             mask &= (column["code_high"] > after.code) | (
                 same & (column["time_high"] >= after.time)
             )
-        found = index.summaries[np.flatnonzero(mask) + around.start]
+        found = index.summaries[mask.nonzero()[0] + around.start]
         code, time, low_hash, begun = _starts(found, after)
         if len(found) > 1:
             order = np.lexsort((low_hash, time, code))
             found, begun = found[order], begun[order]
             code, time, low_hash = code[order], time[order], low_hash[order]
-        runs = found[["slice_start", "run"]].tolist()
-        return cls(
-            request, found["block"], code, time, low_hash, begun, runs, *_outside(scan, found)
-        )
+        return cls(request, found, code, time, low_hash, begun)
 
     def start_key(self, place: int) -> Key:
         """No wanted key of this block or a later one is smaller."""
         return Key(int(self.code[place]), int(self.time[place]), int(self.hash[place]))
 
-    def filter(self, place: int) -> BlockFilter:
-        """What has to be tested in this block."""
+    def block(self, place: int) -> int:
+        """The block's id."""
+        return int(self.summaries["block"][place])
+
+    def filter(self, place: int) -> tuple[BlockFilter, tuple[int, int]]:
+        """What has to be tested in this block; start of its slice, and its run.
+
+        One block at a time and with Python's numbers: of most steps there are one or two.
+        """
         scan, pad = self.request.scan, self.request.padding
-        return BlockFilter(
-            time=(scan.time_start, scan.time_stop) if self.outside_time[place] else None,
+        (
+            _, run, slice_start, code_low, code_high, _, _, time_low, time_high,
+            west, south, east, north, _, _,
+        ) = self.summaries[place].item()  # fmt: skip
+        outside_time = time_low < scan.time_start or time_high >= scan.time_stop
+        outside_box = (
+            west < scan.west or east > scan.east or south < scan.south or north > scan.north
+        )
+        outside_spans = scan.spans is not None and not _spans_hold(scan.spans, code_low, code_high)
+        where = BlockFilter(
+            time=(scan.time_start, scan.time_stop) if outside_time else None,
             box=(scan.west - pad, scan.south - pad, scan.east + pad, scan.north + pad)
-            if self.outside_box[place]
+            if outside_box
             else None,
-            spans=scan.spans if self.outside_spans[place] else None,
+            spans=scan.spans if outside_spans else None,
             sensors=self.request.wanted,
         )
+        return where, (slice_start, run)
 
 
 class _Around:
@@ -329,24 +345,14 @@ def _starts(
 
 def _meets_spans(low: Any, high: Any, spans: tuple[tuple[int, int], ...]) -> Bools:
     edges = np.array(spans, np.int64).ravel()
-    first = np.searchsorted(edges, low, side="right")
-    return np.asarray((first & 1 == 1) | (first != np.searchsorted(edges, high, side="right")))
+    first = edges.searchsorted(low, side="right")
+    return np.asarray((first & 1 == 1) | (first != edges.searchsorted(high, side="right")))
 
 
-def _outside(scan: Scan, column: Summaries) -> tuple[Bools, Bools, Bools]:
-    outside_time = (column["time_low"] < scan.time_start) | (column["time_high"] >= scan.time_stop)
-    outside_box = (
-        (column["west"] < scan.west)
-        | (column["east"] > scan.east)
-        | (column["south"] < scan.south)
-        | (column["north"] > scan.north)
-    )
-    if scan.spans is None:
-        return outside_time, outside_box, np.zeros(len(outside_time), np.bool_)
-    edges = np.array(scan.spans, np.int64).ravel()
-    first = np.searchsorted(edges, column["code_low"], side="right")
-    last = np.searchsorted(edges, column["code_high"], side="right")
-    return outside_time, outside_box, (first != last) | (first & 1 == 0)
+def _spans_hold(spans: tuple[tuple[int, int], ...], low: int, high: int) -> bool:
+    """Whether one span holds all codes from low to high."""
+    at = bisect_right(spans, low, key=itemgetter(0)) - 1
+    return at >= 0 and high < spans[at][1]
 
 
 def _gather_segment(
@@ -363,7 +369,7 @@ def _gather_segment(
         low_code = max(low_code, request.after.code)
     if found.safe is not None:
         high_code = min(high_code, found.safe.code)
-    start, stop = np.searchsorted(rows.code, (low_code, high_code + 1))
+    start, stop = rows.code.searchsorted((low_code, high_code + 1))
     part = select_columns(rows.slice(int(start), int(stop)), columns)
     if not len(part):
         return
@@ -371,7 +377,7 @@ def _gather_segment(
         part = without_sensor_names(part)
     found.rows_read += len(part)
     mask = matching(_padded(scan, request.padding), part, request.wanted, request.after)
-    at = np.flatnonzero(mask)
+    at = mask.nonzero()[0]
     if len(at) > settings.step_rows_max:
         at = at[: settings.step_rows_max + 1]
         last = part.key(int(at[-1]))
