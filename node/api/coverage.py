@@ -69,7 +69,11 @@ def coverage_to_json(coverage: Coverage, domain: Domain) -> dict[str, Any]:
 
 def coverage_headers(coverage: Coverage) -> dict[str, str]:
     """The state, as of when, and who is away; shapes are in JSON answers only."""
-    details: dict[str, Any] = {"as_of": time_text(coverage.as_of)}
+    as_of = time_text(coverage.as_of)
+    if coverage.state == "complete" and not coverage.replicas:
+        # Nothing but the time: what nearly every answer says, without building JSON for it.
+        return {STATE_HEADER: "complete", DETAILS_HEADER: f'{{"as_of":"{as_of}"}}'}
+    details: dict[str, Any] = {"as_of": as_of}
     if coverage.away:
         some = dict(sorted(coverage.away.items())[:NODES_IN_HEADER_MAX])
         details["away"] = _away(some)

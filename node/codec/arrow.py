@@ -63,7 +63,9 @@ def _batch_and_head(rows: Rows) -> tuple[pa.RecordBatch, bytes]:
 
 
 def _array(kind: Any, column: npt.NDArray[Any], count: int) -> pa.Array:
-    return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(np.ascontiguousarray(column))])
+    return pa.Array.from_buffers(
+        kind, count, [None, pa.py_buffer(column if column.flags.c_contiguous else column.copy())]
+    )
 
 
 @lru_cache(maxsize=1_024)

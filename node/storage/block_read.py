@@ -145,8 +145,9 @@ def _select_positions(data: Data, header: Header, where: BlockFilter) -> Selecti
             mask &= inside_spans(_ints(data, header.fixed["code"], slice(None)), where.spans)
         return _narrowed(slice(0, header.rows), mask)
     starts, code, lon, lat = _runs(data, header, runs)
-    mask = np.ones(len(starts), np.bool_)
-    if where.box is not None:
+    if where.box is None:
+        mask = np.ones(len(starts), np.bool_)
+    else:
         west, south, east, north = where.box
         mask = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
     if where.spans is not None:
