@@ -400,9 +400,20 @@ def _json_hash(text: str) -> int:
     if isinstance(value, int | float):
         kind = pa.int64() if isinstance(value, int) and abs(value) < 1 << 63 else pa.float64()
         return int(_number_hashes(pa.array([value], kind))[0])
-    if isinstance(value, dict) and value.keys() == {"base64"}:
-        return _scalar_hash(base64.b64decode(value["base64"]))
-    return hash_bytes(b"j" + text.encode())
+    data = _bytes_in(value)
+    return hash_bytes(b"j" + text.encode()) if data is None else _scalar_hash(data)
+
+
+def _bytes_in(value: Any) -> bytes | None:
+    """The bytes that `json_text` wrote as {"base64": …}; None for what only looks alike."""
+    if not isinstance(value, dict) or value.keys() != {"base64"}:
+        return None
+    text = value["base64"]
+    try:
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return data if data is not None and base64.b64encode(data).decode() == text else None
 
 
 def check_value_name(name: str) -> None:

@@ -99,6 +99,14 @@ def test_different_contents_differ(one: pa.Array, other: pa.Array) -> None:
     assert content_hashes(rows[0])[0] != content_hashes(rows[1])[0]
 
 
+@pytest.mark.parametrize("text", ['{"base64":1}', '{"base64":"%"}', '{"base64":"AQ"}', "[]"])
+def test_what_only_looks_like_bytes_has_a_digest_too(text: str) -> None:
+    """Found by a round trip through CSV: a nested value of this shape stopped the digest."""
+    looks, empty = json_column([text]), pa.array([b""], pa.binary())
+    hashes = [content_hashes(make_rows(["a"], [1], [0], {"v": v}))[0] for v in (looks, empty)]
+    assert hashes[0] != hashes[1]
+
+
 def test_absent_null_and_column_order_do_not_matter() -> None:
     full = make_rows(["a"], [1], [0], {"x": pa.array([1.0]), "y": pa.nulls(1, pa.string())})
     bare = make_rows(["a"], [1], [0], {"x": pa.array([1.0])})
