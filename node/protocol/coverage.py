@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 
 from node.protocol.routing import Route
 from node.query import COVERAGE_ORDER, Coverage, CoverageState
-from zring.span import Spans, union
 
 
 def worst(states: Iterable[CoverageState]) -> CoverageState:
@@ -43,22 +42,4 @@ def coverage_of(route: Route, *, as_of: int, away: Mapping[str, int]) -> Coverag
         replicas=route.stand_ins,
         settling=route.settling,
         missing=route.missing,
-    )
-
-
-def merge_coverage(left: Coverage, right: Coverage) -> Coverage:
-    """The coverage of an answer made of two parts."""
-    away = dict(left.away)
-    for node, since in right.away.items():
-        away[node] = min(since, away.get(node, since))
-    replicas: dict[str, Spans] = {node: tuple(spans) for node, spans in left.replicas.items()}
-    for node, spans in right.replicas.items():
-        replicas[node] = union(replicas.get(node, ()), tuple(spans))
-    return Coverage(
-        state=worst((left.state, right.state)),
-        as_of=min(left.as_of, right.as_of),
-        away=dict(sorted(away.items())),
-        replicas=dict(sorted(replicas.items())),
-        settling=union(tuple(left.settling), tuple(right.settling)),
-        missing=union(tuple(left.missing), tuple(right.missing)),
     )

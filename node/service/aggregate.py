@@ -13,11 +13,11 @@ import pyarrow as pa
 from node.errors import BadRequest, TooLarge
 from node.peer.rows import batch_to_bytes, bytes_to_batch
 from node.query import AggregateAnswer, AggregateQuery, Query, ReaderReport
-from node.records import FIXED_NAMES, Key, empty_rows
+from node.records import FIXED_NAMES, empty_rows
 from node.service.groups import join_partials, partial_to_table, rows_to_partial
-from node.service.local import read_page
 from node.service.parts import Parts
-from node.service.read import PAGE_BYTES_MAX, Run, deadline_of, share_to_header
+from node.service.read import Run, deadline_of, share_to_header
+from node.service.reading import Reading
 from node.service.scatter import Ask, Scatter
 from node.service.selection import query_to_header, select
 from zring.morton import AXIS_BITS
@@ -66,39 +66,19 @@ class Aggregator:
 
     async def partial(self, wanted: AggregateQuery, *, deadline_ms: int) -> Partial:
         """Groups of what this node reads for a query (its `spans` are this node's share)."""
-        parts, query = self._parts, wanted.query
+        query = wanted.query
         selection = select(query, query.spans, columns=columns_to_read(query), grouped=True)
+        reading = Reading(self._parts, query, selection, deadline_ms=deadline_ms)
         batches: list[pa.RecordBatch] = []
-        after: Key | None = None
-        rows = rows_read = blocks_read = 0
-        started_us = parts.clock.now_us()
-        while True:
-            page = await read_page(
-                parts.engine,
-                parts.clock,
-                selection,
-                after=after,
-                limit=None,
-                bytes_max=PAGE_BYTES_MAX,
-                deadline_ms=deadline_ms,
-            )
+        count = 0
+        async for rows in reading.pages():
             batches.append(
                 rows_to_partial(
-                    page.rows, level=wanted.level, step_us=wanted.step_us, names=query.columns
+                    rows, level=wanted.level, step_us=wanted.step_us, names=query.columns
                 )
             )
-            rows += len(page.rows)
-            rows_read += page.rows_read
-            blocks_read += page.blocks_read
-            after = page.resume
-            if after is None:
-                break
-        parts.counters.rows_read += rows_read
-        elapsed_us = parts.clock.now_us() - started_us
-        report = ReaderReport(
-            parts.node_id, len(query.spans or ()), rows, rows_read, blocks_read, elapsed_us
-        )
-        return Partial(join_partials(batches), report)
+            count += len(rows)
+        return Partial(join_partials(batches), reading.report(count))
 
     async def _ask(self, wanted: AggregateQuery, share: Ask, *, deadline_ms: int) -> Partial:
         parts, query = self._parts, wanted.query

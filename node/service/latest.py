@@ -9,12 +9,12 @@ from node.errors import BadRequest
 from node.peer.rows import bytes_to_rows
 from node.protocol.paging import limit_page, rows_up_to
 from node.query import TIME_MAX, TIME_MIN, Answer, Coverage, Query, ReaderReport
-from node.records import Key, Rows, concat_rows, sort_rows
+from node.records import Rows, concat_rows, sort_rows
 from node.service.aggregate import header_to_report
 from node.service.catalogue import Catalogue
-from node.service.local import read_page
 from node.service.parts import Parts
-from node.service.read import PAGE_BYTES_MAX, Run, deadline_of, share_to_header
+from node.service.read import Run, deadline_of, share_to_header
+from node.service.reading import Reading
 from node.service.scatter import Ask, Scatter
 from node.service.selection import project, query_to_header, select
 from zring.area import Box, Circle, distances_m
@@ -95,39 +95,12 @@ class Latest:
 
     async def newest_here(self, query: Query, *, deadline_ms: int) -> Newest:
         """The newest record of each sensor among what this node reads for a query."""
-        parts = self._parts
         selection = select(query, query.spans)
+        reading = Reading(self._parts, query, selection, deadline_ms=deadline_ms)
         kept: list[Rows] = []
-        after: Key | None = None
-        rows_read = blocks_read = 0
-        started_us = parts.clock.now_us()
-        while True:
-            page = await read_page(
-                parts.engine,
-                parts.clock,
-                selection,
-                after=after,
-                limit=None,
-                bytes_max=PAGE_BYTES_MAX,
-                deadline_ms=deadline_ms,
-            )
-            kept = [newest_of_sensors([*kept, page.rows])]
-            rows_read += page.rows_read
-            blocks_read += page.blocks_read
-            after = page.resume
-            if after is None:
-                break
-        parts.counters.rows_read += rows_read
-        elapsed_us = parts.clock.now_us() - started_us
-        report = ReaderReport(
-            parts.node_id,
-            len(query.spans or ()),
-            len(kept[0]),
-            rows_read,
-            blocks_read,
-            elapsed_us,
-        )
-        return Newest(kept[0], report)
+        async for rows in reading.pages():
+            kept = [newest_of_sensors([*kept, rows])]
+        return Newest(kept[0], reading.report(len(kept[0])))
 
     async def _newest(
         self, query: Query, *, deadline_ms: int

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.protocol.coverage import coverage_of, is_acceptable, merge_coverage, worst
+from node.protocol.coverage import coverage_of, is_acceptable, worst
 from node.protocol.routing import Route
 from node.query import COVERAGE_ORDER, CoverageState
 
@@ -36,15 +36,3 @@ def test_order() -> None:
         for limit, required in enumerate(COVERAGE_ORDER):
             assert is_acceptable(state, required) == (index <= limit)
         assert is_acceptable(state, None)
-
-
-def test_merge_is_the_worst_of_both() -> None:
-    left = coverage_of(Route(PLAIN.readers, stand_ins={"b": SPAN}), as_of=7, away={"b": 5})
-    right = coverage_of(
-        Route((), missing=((20, 30),), stand_ins={"b": ((10, 12),)}), as_of=3, away={"b": 4, "c": 1}
-    )
-    both = merge_coverage(left, right)
-    assert both == merge_coverage(right, left)
-    assert (both.state, both.as_of, both.away) == ("partial", 3, {"b": 4, "c": 1})
-    assert both.replicas == {"b": ((0, 12),)}
-    assert both.missing == ((20, 30),)
