@@ -12,8 +12,8 @@ Promises kept here (numbers of DESIGN 9), with the rules of `node.protocol`:
 
 Files: `service` (the door), `parts` (what all share), `members` (ring, health, hints), `peers`
 (calls out), `handlers` (calls in), `watch` (health loop), `write`, `delivery`, `handback`,
-`selection` → `local` → `scatter` → `read`, `reading` → `groups` → `aggregate`, `latest`, `catalogue`,
-`status`, `counters`, `tasks`.
+`selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
+`catalogue`, `status`, `counters`, `tasks`.
 
 What it does not do yet: change the ring, gossip beyond direct hellos, delete what it no longer
 holds, compare stores by digest.
