@@ -14,7 +14,7 @@ class Message:
     """A request or a reply between nodes.
 
     Attributes:
-        kind: the verb of a request ("hello", "store", "scan", "aggregate", …); "" in a reply.
+        kind: the verb of a request ("probe", "store", "scan", "aggregate", …); "" in a reply.
         header: small, msgpack-able control fields; unknown ones are ignored by readers.
             Every request carries `from` (node id), `ring` (digest) and `deadline_ms` (what is
             left of it); every reply carries `ring`.

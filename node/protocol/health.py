@@ -15,45 +15,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from zring.span import Spans
+from node.protocol.word import Word
 
 MemberState = Literal["alive", "away", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """What a node says of itself when it is probed.
+class Replied:
+    """A probe was answered.
 
     Attributes:
-        sequence: of its last durable log entry.
-        owed: holder → spans in which that holder may lack records that this node has.
-        stores: node → store id, of every member whose hello it has seen.
-        unfilled: members that it takes for unfilled, sorted.
-        clock_us: its wall clock.
+        sent_us: this node's wall clock when the probe was sent.
+        unfilled: members that it takes for unfilled.
+        addresses: of the members that it knows.
     """
 
-    node: str
-    cluster: str
-    store_id: str
-    sequence: int
-    address: str = ""
-    url: str = ""
-    records: int = 0
-    ring_digest: int = 0
-    owed: Mapping[str, Spans] = field(default_factory=dict)
-    stores: Mapping[str, str] = field(default_factory=dict)
+    address: str
+    word: Word
+    sent_us: int
     unfilled: tuple[str, ...] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
-    clock_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Replied:
-    """A probe was answered. `sent_us` is this node's wall clock when the probe was sent."""
-
-    address: str
-    hello: Hello
-    sent_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +48,12 @@ class Failed:
 class Heard:
     """A member probed this node: it is up, and that is where it says it can be reached."""
 
-    hello: Hello
+    word: Word
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Effect: send a hello to this address and report `Replied` or `Failed`."""
+    """Effect: send the own word to this address and report `Replied` or `Failed`."""
 
     address: str
 
@@ -110,8 +91,9 @@ class Member:
 
     Attributes:
         since_us: when it entered its state; for `away`, the last contact.
-        hello: its last words, None before the first.
-        as_of_us: this node's wall clock when the probe was sent that brought `hello`.
+        word: its last, None before the first.
+        as_of_us: this node's wall clock when the probe was sent that brought `word`.
+        takes_unfilled: members that it takes for unfilled.
     """
 
     node: str
@@ -121,8 +103,9 @@ class Member:
     store_id: str = ""
     sequence: int = 0
     unfilled: bool = False
-    hello: Hello | None = None
+    word: Word | None = None
     as_of_us: int = 0
+    takes_unfilled: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -215,10 +198,10 @@ class Health:
     def is_unfilled_here(self, store_id: str) -> bool:
         """Whether others say that this node's own store is not what they knew."""
         return any(
-            self._here in member.hello.unfilled
-            or member.hello.stores.get(self._here, store_id) != store_id
+            self._here in member.takes_unfilled
+            or member.word.stores.get(self._here, (store_id, 0))[0] != store_id
             for member in self.members.values()
-            if member.hello is not None and member.state == "alive"
+            if member.word is not None and member.state == "alive"
         )
 
     def contact(self) -> frozenset[str]:
@@ -249,45 +232,47 @@ class Health:
         }
 
     def _replied(self, event: Replied, now_ms: int) -> list[Effect]:
-        hello, address = event.hello, event.address
+        word, address = event.word, event.address
         target = self._targets.setdefault(address, _Target(now_ms))
         target.waiting, target.failures = False, 0
         target.due_ms = now_ms + self._interval_ms
-        if hello.cluster != self._cluster:
+        if word.cluster != self._cluster:
             return [Refused(address, "foreign cluster")]
-        if hello.node == self._here:
+        if word.node == self._here:
             # A seed list may name this node itself; that address needs no probing.
             del self._targets[address]
             return []
-        member = self.members.get(hello.node)
+        member = self.members.get(word.node)
         if member is None:
             return [Refused(address, "not a member")]
-        if self._is_double(member, address, hello):
+        if self._is_double(member, address, word):
             return [Refused(address, "duplicate identity")]
         self._adopt(member.node, address, target)
         effects: list[Effect] = []
         lost = bool(member.store_id) and (
-            member.store_id != hello.store_id or hello.sequence < member.sequence
+            member.store_id != word.store_id or word.sequence < member.sequence
         )
         state_changed = member.state != "alive"
         if lost:
             effects.append(StoreLost(member.node))
         if state_changed:
             effects.append(Changed(member.node, "alive"))
-        if state_changed or lost or member.hello is None or _told(member.hello) != _told(hello):
-            self.epoch += 1
-        self.members[member.node] = replace(
+        known = replace(
             member,
             state="alive",
             since_us=event.sent_us if state_changed else member.since_us,
             address=address,
-            store_id=hello.store_id,
-            sequence=hello.sequence,
+            store_id=word.store_id,
+            sequence=word.sequence,
             unfilled=member.unfilled or lost,
-            hello=hello,
+            word=word,
             as_of_us=event.sent_us,
+            takes_unfilled=event.unfilled,
         )
-        self._learn(hello.addresses, now_ms)
+        if state_changed or lost or member.word is None or _told(member) != _told(known):
+            self.epoch += 1
+        self.members[member.node] = known
+        self._learn(event.addresses, now_ms)
         return effects
 
     def _failed(self, event: Failed, now_ms: int) -> list[Effect]:
@@ -308,26 +293,26 @@ class Health:
         return [Changed(member.node, "away")]
 
     def _heard(self, event: Heard, now_ms: int) -> list[Effect]:
-        hello = event.hello
-        if hello.cluster != self._cluster or hello.node not in self.members or not hello.address:
+        word = event.word
+        if word.cluster != self._cluster or word.node not in self.members or not word.address:
             return []
-        self._learn({hello.node: hello.address}, now_ms)
-        target = self._targets.get(hello.address)
-        member = self.members[hello.node]
+        self._learn({word.node: word.address}, now_ms)
+        target = self._targets.get(word.address)
+        member = self.members[word.node]
         if target is not None and (
-            member.state != "alive" or member.store_id not in ("", hello.store_id)
+            member.state != "alive" or member.store_id not in ("", word.store_id)
         ):
             # It is up, or has another store: ask at once instead of waiting for the next turn.
             target.due_ms = now_ms
             return self.tick(now_ms)
         return []
 
-    def _is_double(self, member: Member, address: str, hello: Hello) -> bool:
+    def _is_double(self, member: Member, address: str, word: Word) -> bool:
         """Two processes with one name: the one already in contact stays the member."""
         return (
             member.state == "alive"
             and member.address != address
-            and member.store_id != hello.store_id
+            and member.store_id != word.store_id
         )
 
     def _adopt(self, node: str, address: str, target: _Target) -> None:
@@ -349,6 +334,8 @@ class Health:
                 self._targets[address] = _Target(now_ms, node=node)
 
 
-def _told(hello: Hello) -> tuple[object, ...]:
-    """The parts of a hello that routes and coverage depend on."""
-    return hello.owed, hello.stores, hello.unfilled
+def _told(member: Member) -> tuple[object, ...]:
+    """The parts of its words that routes and coverage depend on."""
+    assert member.word is not None
+    stores = {node: store_id for node, (store_id, _) in member.word.stores.items()}
+    return member.word.owed, stores, member.takes_unfilled

@@ -15,6 +15,6 @@ Files: `service` (the door), `parts` (what all share), `members` (ring, health, 
 `selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
 `catalogue`, `status`, `counters`, `tasks`.
 
-What it does not do yet: change the ring, gossip beyond direct hellos, delete what it no longer
+What it does not do yet: change the ring, gossip beyond direct probes, delete what it no longer
 holds, compare stores by digest.
 """

@@ -1,7 +1,7 @@
 """Messages of other members: one handler for each kind.
 
 Every message carries the digest of the ring it rests on; another one than this node's is
-answered with `StaleRing` and this node's document, before anything is looked at. Only `hello`
+answered with `StaleRing` and this node's document, before anything is looked at. Only `probe`
 and `ring` may come from a member that has not caught up.
 """
 
@@ -20,7 +20,7 @@ from node.service.local import read_page
 from node.service.parts import Parts
 from node.service.read import PAGE_BYTES_MAX, page_to_header
 from node.service.selection import header_to_query, select
-from node.service.watch import Watch, hello_to_header
+from node.service.watch import Watch, word_to_header
 from node.service.write import Batch, Writer, reply_to_header
 from zring.errors import DifferentCluster
 from zring.ring import to_document
@@ -49,7 +49,7 @@ class Handlers:
         self._latest = latest
         self._watch = watch
         self._by_kind: dict[str, Callable[[Message], Awaitable[_Reply]]] = {
-            "hello": self._hello,
+            "probe": self._probe,
             "ring": self._ring,
             "store": self._store,
             "copy": self._copy,
@@ -71,7 +71,7 @@ class Handlers:
                 field="kind",
             )
         ring = parts.members.ring
-        strange = message.kind == "hello" and message.header.get("cluster") != ring.cluster_id
+        strange = message.kind == "probe" and message.header.get("cluster") != ring.cluster_id
         if message.kind != "ring" and not strange and message.header.get("ring") != ring.digest():
             raise StaleRing(
                 "the request rests on another ring than this node's", document=to_document(ring)
@@ -85,10 +85,10 @@ class Handlers:
         common = {"ring": parts.members.ring_digest(), "store": parts.engine.store_id}
         return Message("", {**common, **header}, body)
 
-    async def _hello(self, message: Message) -> _Reply:
+    async def _probe(self, message: Message) -> _Reply:
         if message.header.get("cluster") == self._parts.members.ring.cluster_id:
             self._watch.heard(message.header)
-        return hello_to_header(self._parts.members.hello()), b""
+        return word_to_header(self._parts.members), b""
 
     async def _ring(self, message: Message) -> _Reply:
         try:

@@ -14,9 +14,10 @@ from node.clock import Clock
 from node.config import Limits
 from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
-from node.protocol.health import Effect, Event, Health, Hello, Refused, StoreLost
+from node.protocol.health import Effect, Event, Health, Refused, StoreLost
 from node.protocol.hints import CELL_LEVEL, Hints
 from node.protocol.routing import ReaderMap, Route, Standing
+from node.protocol.word import Word
 from node.query import Coverage
 from node.service.counters import Counters
 from node.storage.engine import Engine
@@ -125,7 +126,7 @@ class Members:
         return coverage_of(route, as_of=self.as_of_us(), away=away)
 
     def address_of(self, node: str) -> str:
-        """Where a member is reached; "" while it never said hello."""
+        """Where a member is reached; "" while it was never heard of."""
         member = self.health.members.get(node)
         return "" if member is None else member.address
 
@@ -133,7 +134,7 @@ class Members:
         """Refuse what a member read from another store than the one that is known.
 
         Raises:
-            PeerUnreachable: its store was lost since it last said hello.
+            PeerUnreachable: its store was lost since it was last probed.
         """
         member = self.health.members.get(node)
         if member is not None and header.get("store") != member.store_id:
@@ -166,33 +167,28 @@ class Members:
             self._counters.rings_adopted += 1
         return None if self.ring.digest() == theirs.digest() else to_document(self.ring)
 
-    def hello(self) -> Hello:
+    def word(self) -> Word:
         """What this node says of itself."""
         statistics = self._engine.statistics()
-        return Hello(
+        store_id = self._engine.store_id
+        filled = not self.health.is_unfilled_here(store_id)
+        return Word(
             node=self.node_id,
             cluster=self.ring.cluster_id,
-            store_id=self._engine.store_id,
+            store_id=store_id,
             sequence=self._engine.sequence,
             address=self.address,
             url=self.url,
             records=statistics.records,
             ring_digest=self.ring_digest(),
+            clock_us=self._clock.now_us(),
+            filled=self._holders.spans_of(self.node_id) if filled else (),
             owed=self.hints.summary(),
             stores={
-                node: member.store_id
+                node: (member.store_id, member.sequence)
                 for node, member in sorted(self.health.members.items())
                 if member.store_id
             },
-            unfilled=tuple(
-                node for node, member in sorted(self.health.members.items()) if member.unfilled
-            ),
-            addresses={
-                node: member.address
-                for node, member in sorted(self.health.members.items())
-                if member.address
-            },
-            clock_us=self._clock.now_us(),
         )
 
     def step(self, event: Event) -> list[Effect]:
@@ -255,8 +251,8 @@ class Members:
         for holder, spans in self.hints.summary().items():
             owed.setdefault(holder, {})[self.node_id] = spans
         for keeper in sorted(contact - {self.node_id}):
-            hello = self.health.members[keeper].hello
-            for holder, spans in (hello.owed if hello else {}).items():
+            word = self.health.members[keeper].word
+            for holder, spans in (word.owed if word else {}).items():
                 if holder != keeper:
                     owed.setdefault(holder, {})[keeper] = spans
         return owed
@@ -291,9 +287,9 @@ class Members:
                 and node not in self.hints.summary()
                 and all(
                     other.state == "alive"
-                    and other.hello is not None
-                    and other.hello.stores.get(node) == members[node].store_id
-                    and node not in other.hello.owed
+                    and other.word is not None
+                    and other.word.stores.get(node, ("", 0))[0] == members[node].store_id
+                    and node not in other.word.owed
                     for other in others
                 )
             ):

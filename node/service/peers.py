@@ -63,7 +63,7 @@ class Peers:
             DeadlineExceeded, PeerUnreachable, and whatever the peer's handler raised.
         """
         if not address:
-            raise PeerUnreachable("no address is known for this member yet; it never said hello")
+            raise PeerUnreachable("no address is known for this member yet; it was never heard of")
         most = self._limits.peer_timeout_ms if timeout_ms is None else timeout_ms
 
         async def send(kind: str, header: dict[str, Any], body: bytes | memoryview) -> Message:

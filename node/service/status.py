@@ -99,14 +99,14 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
             owed=0,
         )
     member = members.health.members[name]
-    hello = member.hello
+    word = member.word
     return MemberStatus(
         node=name,
         state=member.state,
         since_us=member.since_us,
-        url=hello.url if hello else "",
+        url=word.url if word else "",
         peer_address=member.address,
-        records=hello.records if hello else 0,
+        records=word.records if word else 0,
         store_id=member.store_id,
         sequence=member.sequence,
         unfilled=member.unfilled,

@@ -6,10 +6,11 @@ from typing import Any
 
 from node.errors import BadRequest, NodeError
 from node.peer.transport import Message
-from node.protocol.health import Effect, Event, Failed, Heard, Hello, Probe, Replied
+from node.protocol.health import Effect, Event, Failed, Heard, Probe, Replied
+from node.protocol.word import plain_to_word, word_to_plain
 from node.service.handback import Handback
+from node.service.members import Members
 from node.service.parts import Parts
-from zring.span import normalise
 
 TURNS_PER_INTERVAL = 4
 """Looks at the clock between two probes of one member; spreads the probes a little."""
@@ -50,7 +51,7 @@ class Watch:
 
     def heard(self, header: Mapping[str, Any]) -> None:
         """A member probed this node."""
-        self.step(Heard(header_to_hello(header)))
+        self.step(Heard(plain_to_word(header.get("word"))))
 
     async def _persist(self) -> None:
         meta = self._parts.members.changed_settings()
@@ -74,64 +75,44 @@ class Watch:
         try:
             reply: Message = await parts.peers.call(
                 address,
-                "hello",
-                hello_to_header(parts.members.hello()),
+                "probe",
+                word_to_header(parts.members),
                 deadline_ms=parts.clock.now_ms() + timeout_ms,
                 timeout_ms=timeout_ms,
             )
-            event: Event = Replied(address, header_to_hello(reply.header), sent_us)
+            event: Event = _header_to_replied(address, reply.header, sent_us)
         except NodeError:
             event = Failed(address)
         self.step(event)
 
 
-def hello_to_header(hello: Hello) -> dict[str, Any]:
-    """A hello as plain values."""
+def word_to_header(members: Members) -> dict[str, Any]:
+    """This node's word as the header of a probe or of the answer to one."""
+    known = sorted(members.health.members.items())
     return {
-        "node": hello.node,
-        "cluster": hello.cluster,
-        "store": hello.store_id,
-        "sequence": hello.sequence,
-        "address": hello.address,
-        "url": hello.url,
-        "records": hello.records,
-        "digest": hello.ring_digest,
-        "owed": {
-            holder: [list(span) for span in spans] for holder, spans in sorted(hello.owed.items())
-        },
-        "stores": dict(sorted(hello.stores.items())),
-        "unfilled": list(hello.unfilled),
-        "addresses": dict(sorted(hello.addresses.items())),
-        "clock_us": hello.clock_us,
+        "cluster": members.ring.cluster_id,
+        "word": word_to_plain(members.word()),
+        "unfilled": [node for node, member in known if member.unfilled],
+        "addresses": {node: member.address for node, member in known if member.address},
     }
 
 
-def header_to_hello(header: Mapping[str, Any]) -> Hello:
-    """Undo `hello_to_header`.
+def _header_to_replied(address: str, header: Mapping[str, Any], sent_us: int) -> Replied:
+    """Undo `word_to_header`.
 
     Raises:
         BadRequest: a field is absent or of another type.
     """
+    word = plain_to_word(header.get("word"))
     try:
-        return Hello(
-            node=str(header["node"]),
-            cluster=str(header["cluster"]),
-            store_id=str(header["store"]),
-            sequence=int(header["sequence"]),
-            address=str(header.get("address", "")),
-            url=str(header.get("url", "")),
-            records=int(header.get("records", 0)),
-            ring_digest=int(header.get("digest", 0)),
-            owed={
-                str(holder): normalise((int(start), int(stop)) for start, stop in spans)
-                for holder, spans in header.get("owed", {}).items()
-            },
-            stores={str(node): str(store) for node, store in header.get("stores", {}).items()},
+        return Replied(
+            address,
+            word,
+            sent_us,
             unfilled=tuple(str(node) for node in header.get("unfilled", ())),
             addresses={
                 str(node): str(known) for node, known in header.get("addresses", {}).items()
             },
-            clock_us=int(header.get("clock_us", 0)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise BadRequest(f"hello between nodes is malformed: {error}", field="hello") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadRequest(f"probe between nodes is malformed: {error}", field="word") from None

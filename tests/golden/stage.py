@@ -24,13 +24,13 @@ from node.protocol.health import (
     Effect,
     Failed,
     Health,
-    Hello,
     Probe,
     Refused,
     Replied,
     StoreLost,
 )
 from node.protocol.routing import ReaderMap, Standing
+from node.protocol.word import Word
 from zring.area import Box
 from zring.cover import cover
 from zring.domain import DEMO_DOMAIN
@@ -102,7 +102,7 @@ class Stage:
         if "owed" in given:
             holder, box = given["owed"].split(":")
             owed[holder] = self._spans(box)
-        hello = Hello(
+        word = Word(
             node=node,
             cluster=given.get("cluster", "golden"),
             store_id=given.get("store", f"store-{node}"),
@@ -110,7 +110,7 @@ class Stage:
             address=host,
             owed=owed,
         )
-        event = Replied(host, hello, sent_us=self._now_ms * 1_000)
+        event = Replied(host, word, sent_us=self._now_ms * 1_000)
         yield from self._told(self.health.step(event, self._now_ms))
 
     def _do_fail(self, host: str) -> Iterator[str]:
@@ -140,7 +140,7 @@ class Stage:
         here = self.ring.owner_of(0)
         owed: dict[str, dict[str, Spans]] = {}
         for keeper, member in sorted(alive.items()):
-            for holder, spans in (member.hello.owed if member.hello else {}).items():
+            for holder, spans in (member.word.owed if member.word else {}).items():
                 owed.setdefault(holder, {})[keeper] = spans
         unfilled = frozenset(node for node, member in alive.items() if member.unfilled)
         return Standing(health.contact() | {here}, unfilled, owed)

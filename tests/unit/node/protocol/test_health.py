@@ -7,14 +7,14 @@ from node.protocol.health import (
     Failed,
     Health,
     Heard,
-    Hello,
     Probe,
     Refused,
     Replied,
     StoreLost,
 )
+from node.protocol.word import Word
 
-B = Hello(node="b", cluster="x", store_id="sb", sequence=5, address="hb", url="http://b")
+B = Word(node="b", cluster="x", store_id="sb", sequence=5, address="hb", url="http://b")
 
 
 def health(**changes: object) -> Health:
@@ -147,7 +147,7 @@ def test_a_member_may_come_back_at_another_address() -> None:
 
 def test_addresses_are_learned_from_others() -> None:
     rules = health(seeds=["hb"])
-    rules.step(Replied("hb", replace(B, addresses={"c": "hc"}), sent_us=1), 0)
+    rules.step(Replied("hb", B, sent_us=1, addresses={"c": "hc"}), 0)
     assert Probe("hc") in rules.tick(1)
 
 

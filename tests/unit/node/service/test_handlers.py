@@ -13,7 +13,7 @@ from tests.unit.node.service.conftest import Bench, Play, make_rows
 from zring.area import Box
 from zring.ring import from_document
 
-KINDS = ("hello", "ring", "store", "copy", "scan", "aggregate", "latest", "collections", "?")
+KINDS = ("probe", "ring", "store", "copy", "scan", "aggregate", "latest", "collections", "?")
 JUNK: list[Any] = [None, -1, 2**63, "x", b"\x00", [], [[1]], {}, {"op": "no"}, True, 1.5, [[5, 2]]]
 
 
@@ -67,7 +67,7 @@ def test_another_ring_is_told_the_right_one(play: Play) -> None:
 
 def test_a_stranger_learns_who_we_are_and_nothing_else(play: Play) -> None:
     async def test(bench: Bench) -> None:
-        reply = await send(bench, Message("hello", {"cluster": "other", "ring": 5}))
+        reply = await send(bench, Message("probe", {"cluster": "other", "ring": 5}))
         assert reply.header["cluster"] == "sim"
         with pytest.raises(BadRequest, match="unknown to this node"):
             await send(bench, Message("?", header(bench)))

@@ -1,0 +1,210 @@
+"""What a node says of itself, and how it looks between nodes.
+
+As plain values a word is a list. Places are append-only and those beyond the last are ignored:
+
+    0 node, 1 cluster, 2 incarnation, 3 version, 4 store id, 5 sequence, 6 birth, 7 address, 8 url,
+    9 records, 10 ring digest, 11 clock_us, 12 life (index in `LIVES`), 13 filled: spans,
+    14 owed: {holder: spans}, 15 stores: {node: [store id, sequence]}
+
+Spans are a flat list: the number of low bits that are 0 in all ends, then the ends without these
+bits, each as the difference from the one before it: areas of whole grains cost few bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal, cast
+
+from node.errors import BadRequest
+from zring.morton import CODE_BITS, CODE_STOP
+from zring.span import Spans
+
+Life = Literal["starting", "serving", "draining", "left"]
+LIVES: tuple[Life, ...] = ("starting", "serving", "draining", "left")
+
+OWED_SPANS_MAX = 64
+"""Spans told for one holder: a word travels to every member, so its size is bounded."""
+NAMES_MAX = 20_000
+"""Nodes that one word may name: twice the largest cluster that the scale model runs."""
+SPANS_MAX = 4 << 20
+"""Spans of one list that is accepted; a ring of a million grains falls far below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a node says of itself.
+
+    Attributes:
+        incarnation: rises with each life of the node, and when it answers a wrong suspicion.
+        version: rises with each change of content within an incarnation.
+        store_id, sequence: of its store and its last durable log entry.
+        birth: its `filled` is by birth: a founder's first store that was never verified since.
+        address, url: where peers and clients reach it.
+        records: rows in its store, copies of others included.
+        clock_us: its wall clock.
+        filled: codes for which its store is filled; may include some that it no longer holds.
+        owed: holder → spans in which that holder may lack records that this node has; bounded.
+        stores: node → (store id, greatest sequence seen): what it remembers of others' stores.
+    """
+
+    node: str
+    cluster: str
+    store_id: str
+    sequence: int
+    incarnation: int = 0
+    version: int = 0
+    birth: bool = False
+    address: str = ""
+    url: str = ""
+    records: int = 0
+    ring_digest: int = 0
+    clock_us: int = 0
+    life: Life = "serving"
+    filled: Spans = ()
+    owed: Mapping[str, Spans] = field(default_factory=dict)
+    stores: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Of two words of one node the one with the greater stamp is the newer."""
+        return self.incarnation, self.version
+
+
+def word_to_plain(word: Word) -> list[Any]:
+    """A word as values that msgpack packs."""
+    return [
+        word.node,
+        word.cluster,
+        word.incarnation,
+        word.version,
+        word.store_id,
+        word.sequence,
+        word.birth,
+        word.address,
+        word.url,
+        word.records,
+        word.ring_digest,
+        word.clock_us,
+        LIVES.index(word.life),
+        spans_to_plain(word.filled),
+        {holder: spans_to_plain(spans) for holder, spans in sorted(word.owed.items())},
+        {node: list(known) for node, known in sorted(word.stores.items())},
+    ]
+
+
+def plain_to_word(plain: object) -> Word:
+    """Undo `word_to_plain`.
+
+    Raises:
+        BadRequest: a place is absent, of another type, or too large.
+    """
+    if not isinstance(plain, list | tuple) or len(plain) < 16:
+        raise BadRequest("a node's word is no list of 16 places", field="word")
+    places = _Places(plain)
+    life = places.number(12)
+    if life >= len(LIVES):
+        raise _malformed(12, life)
+    return Word(
+        node=places.name(0),
+        cluster=places.text(1),
+        incarnation=places.number(2),
+        version=places.number(3),
+        store_id=places.text(4),
+        sequence=places.number(5),
+        birth=bool(places.number(6)),
+        address=places.text(7),
+        url=places.text(8),
+        records=places.number(9),
+        ring_digest=places.number(10),
+        clock_us=places.number(11),
+        life=LIVES[life],
+        filled=plain_to_spans(plain[13]),
+        owed={holder: plain_to_spans(spans) for holder, spans in places.entries(14)},
+        stores={node: _store(known) for node, known in places.entries(15)},
+    )
+
+
+def spans_to_plain(spans: Spans) -> list[int]:
+    """Spans as a flat list of small numbers; empty for none."""
+    if not spans:
+        return []
+    ends = [end for span in spans for end in span]
+    combined = 0
+    for end in ends:
+        combined |= end
+    shift = (combined & -combined).bit_length() - 1
+    steps = (following - end for end, following in pairwise(end >> shift for end in ends))
+    return [shift, ends[0] >> shift, *steps]
+
+
+def plain_to_spans(plain: object) -> Spans:
+    """Undo `spans_to_plain`.
+
+    Raises:
+        BadRequest: it is no such list.
+    """
+    if not isinstance(plain, list | tuple) or len(plain) > 2 * SPANS_MAX + 1:
+        raise BadRequest("spans in a node's word are no list, or too many", field="word")
+    if not plain:
+        return ()
+    if (
+        len(plain) < 3
+        or len(plain) % 2 == 0
+        or not all(type(value) is int and value >= 0 for value in plain)
+    ):
+        raise BadRequest("spans in a node's word are malformed", field="word")
+    shift, end = plain[0], 0
+    if shift > CODE_BITS:
+        raise _malformed(13, shift)
+    ends: list[int] = []
+    for index, step in enumerate(plain[1:]):
+        end += step
+        if (index and not step) or end << shift > CODE_STOP:
+            raise BadRequest("spans in a node's word are not in order", field="word")
+        ends.append(end << shift)
+    return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    plain: list[Any] | tuple[Any, ...]
+
+    def text(self, place: int) -> str:
+        value = self.plain[place]
+        if not isinstance(value, str) or len(value) > 2_048:
+            raise _malformed(place, value)
+        return value
+
+    def name(self, place: int) -> str:
+        value = self.text(place)
+        if not value:
+            raise _malformed(place, value)
+        return value
+
+    def number(self, place: int) -> int:
+        value = self.plain[place]
+        if not isinstance(value, int) or value < 0:
+            raise _malformed(place, value)
+        return value
+
+    def entries(self, place: int) -> list[tuple[str, object]]:
+        value = self.plain[place]
+        if (
+            not isinstance(value, dict)
+            or len(value) > NAMES_MAX
+            or not all(isinstance(name, str) and name for name in value)
+        ):
+            raise _malformed(place, value)
+        return cast("list[tuple[str, object]]", sorted(value.items()))
+
+
+def _store(known: object) -> tuple[str, int]:
+    if isinstance(known, list | tuple) and len(known) == 2:
+        store_id, sequence = known
+        if isinstance(store_id, str) and isinstance(sequence, int) and sequence >= 0:
+            return store_id, sequence
+    raise _malformed(15, known)
+
+
+def _malformed(place: int, value: object) -> BadRequest:
+    return BadRequest(f"place {place} of a node's word is {str(value)[:100]!r}", field="word")
