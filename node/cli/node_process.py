@@ -21,6 +21,7 @@ from node.config import Config, parse_address
 from node.console import add_console
 from node.errors import ConfigInvalid
 from node.peer.http import HttpTransport
+from node.peer.identity import PeerIdentity
 from node.service.service import Service
 from node.storage.lmdb_engine import LmdbEngine
 from zring.ring import Ring, Settings, founding_ring
@@ -89,6 +90,7 @@ def make_service(config: Config, engine: LmdbEngine) -> Service:
     transport = HttpTransport(
         listen_host=host,
         listen_port=port,
+        identity=peer_identity(config),
         cluster_key=config.cluster.key,
         server_ssl=server_tls(config),
         client_ssl=peer_tls(config),
@@ -107,6 +109,17 @@ def make_service(config: Config, engine: LmdbEngine) -> Service:
         seeds=config.node.seeds,
         client_url=node_url(config),
         peer_address=config.node.advertise or config.node.peer_listen,
+    )
+
+
+def peer_identity(config: Config) -> PeerIdentity:
+    """Who this node is for the others."""
+    domain = config.cluster.domain
+    return PeerIdentity(
+        node=config.node.name,
+        cluster=config.cluster.id,
+        domain=(domain.west, domain.south, domain.east, domain.north),
+        grain_level=config.cluster.effective_grain_level,
     )
 
 
