@@ -1,21 +1,40 @@
-"""Who reads what: for every code one holder in contact, and the keepers that owe it something.
+"""Who reads what: for every code one filled holder in contact, and whoever owes it something.
 
 A `ReaderMap` is computed once for a ring and a standing of the members; queries are then laid
-over it. Owners answer for their spans while they are in contact and filled. Otherwise the
-nearest holder stands in, and the other holders in contact are read as well: the owner may have
-gone between sending one replica its copy and the next, and only it knew that (until stores are
-compared by digest, which is the mover's work, nobody can tell a replica that is in step). Where
-the chosen reader is owed records by a keeper, the keeper reads the same span too, and the span
-counts as settling.
+over it. For every code, in this order (PROTOCOL 3.3 and 6):
+
+1. the owner, where it is in contact and filled;
+2. else the nearest filled holder in contact: in step but for what it is owed, so enough alone;
+3. else a former holder that is filled: it no longer receives writes, so every present holder is
+   read besides, and the span counts as settling;
+4. else nobody who may answer alone: what present holders have is read, and the span is missing.
+
+Whoever owes the chosen reader records is read besides it. While it is a holder of the span
+itself it cannot let go of them meanwhile, and nothing is missing from the answer; where it is a
+keeper, or its answer cannot be had, the span counts as settling.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+import numpy.typing as npt
+
+from node.protocol.rules import ALL_RULES, Rules
 from zring.domain import Domain
-from zring.morton import CODE_STOP
-from zring.span import Span, Spans, intersect, normalise, spans_to_cells, union
+from zring.morton import CODE_BITS, CODE_STOP
+from zring.placement import HolderMap
+from zring.span import (
+    Span,
+    Spans,
+    contains,
+    intersect,
+    normalise,
+    spans_to_cells,
+    subtract,
+    union,
+)
 
 Bounds = tuple[int, int, int, int]
 
@@ -30,22 +49,20 @@ class Standing:
 
     Attributes:
         contact: members that answer, this node included.
-        unfilled: members whose store was lost; they never answer alone.
-        owed: holder → keeper in contact → spans in which the keeper has records that the
-            holder may lack.
+        filled: node → codes for which its store is filled; nobody else answers alone.
+        owed: holder → node → spans in which that node has records that the holder may lack.
+            Nodes without contact count: their answer cannot be had.
+        unheard: members in contact of whom is not known what they owe.
     """
 
     contact: frozenset[str]
-    unfilled: frozenset[str] = frozenset()
+    filled: Mapping[str, Spans]
     owed: Mapping[str, Mapping[str, Spans]] = field(default_factory=dict)
+    unheard: frozenset[str] = frozenset()
 
     def without(self, failed: frozenset[str]) -> "Standing":
         """The standing after some members failed to answer during a query."""
-        owed = {
-            holder: {keeper: spans for keeper, spans in owing.items() if keeper not in failed}
-            for holder, owing in self.owed.items()
-        }
-        return Standing(self.contact - failed, self.unfilled, owed)
+        return replace(self, contact=self.contact - failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +72,10 @@ class Route:
     Attributes:
         readers: (node, spans) sorted by node; spans of different readers are disjoint.
         keepers: (node, spans) read besides the readers: those who owe these records, and the
-            other holders where the owner does not read.
-        missing: spans without any filled holder in contact (an unfilled one may still read them).
-        stand_ins: owner without contact → spans that a replica reads in its place.
-        settling: spans whose reader is owed records.
+            present holders where none of them is filled.
+        missing: spans without any filled node in contact (an unfilled one may still read them).
+        stand_ins: owner that does not read → spans that a replica reads in its place.
+        settling: spans in which records may still be on their way to those who were read.
     """
 
     readers: tuple[tuple[str, Spans], ...]
@@ -69,47 +86,87 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """How codes with one list of holders and the same filled nodes are read.
+
+    Attributes:
+        holders: the owner first; where one filled holder reads, of the others only those who
+            owe it records.
+        reader: None where no holder is in contact and nobody was one.
+        filled: the reader may answer alone.
+        former: the reader is no holder any more.
+        others: read besides in any case.
+    """
+
+    holders: tuple[str, ...]
+    reader: str | None
+    filled: bool
+    former: bool = False
+    others: tuple[str, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """Who ought to read."""
+        return self.holders[0]
+
+    @property
+    def is_plain(self) -> bool:
+        """One filled holder reads."""
+        return self.filled and not self.former
+
+    def owed_nodes(self) -> tuple[str, ...]:
+        """Whose debtors are read as well: the reader's; where it is not enough alone, also those
+        of every holder, in contact or not."""
+        if self.is_plain:
+            assert self.reader is not None
+            return (self.reader,)
+        names = (() if self.reader is None else (self.reader,)) + self.holders
+        return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """Neighbouring codes with one holder set: who reads them and who ought to."""
+    """Neighbouring codes that are read alike; `part` is an index into the different ways."""
 
     start: int
     stop: int
-    owner: str
-    reader: str | None
-    filled: bool
-    others: tuple[str, ...] = ()
+    part: int
 
 
 class ReaderMap:
-    """Every code's reader under one ring and one standing of the members."""
+    """Every code's reader under one ring and one standing of the members.
 
-    __slots__ = ("_boxes", "_owed", "_segments", "_starts", "only_reader")
+    Cost: one pass of numpy over the stretches of the holder map and the filled spans, and a few
+    µs for each different list of holders.
+    """
+
+    __slots__ = (
+        "_boxes",
+        "_contact",
+        "_owed",
+        "_parts",
+        "_rules",
+        "_segments",
+        "_starts",
+        "_unheard",
+        "only_reader",
+    )
 
     def __init__(
-        self,
-        domain: Domain,
-        starts: Sequence[int],
-        holders: Sequence[tuple[str, ...]],
-        standing: Standing,
+        self, domain: Domain, holders: HolderMap, standing: Standing, *, rules: Rules = ALL_RULES
     ) -> None:
-        """Assign readers.
-
-        Args:
-            starts: sorted first codes of the spans of a holder map, the first one 0.
-            holders: the holders of each of these spans, owner first.
-        """
+        self._rules = rules
         self._owed = standing.owed
-        self._segments = _joined(
-            _assign(int(start), int(stop), set_, standing)
-            for start, stop, set_ in zip(starts, [*starts[1:], CODE_STOP], holders, strict=True)
-        )
+        self._contact = standing.contact
+        self._unheard = bool(standing.unheard)
+        self._parts, self._segments = _segments(holders, standing, rules)
         self._starts = [segment.start for segment in self._segments]
         self._boxes = _boxes(domain, self._segments)
-        readers = {segment.reader for segment in self._segments}
-        whole = len(readers) == 1 and all(
-            segment.filled and not segment.others for segment in self._segments
-        )
-        self.only_reader: str | None = next(iter(readers)) if whole and not self._owed else None
+        readers = {part.reader for part in self._parts}
+        plain = all(part.is_plain for part in self._parts)
+        alone = len(readers) == 1 and plain and not self._unheard
+        only = next(iter(readers)) if alone else None
+        self.only_reader: str | None = None if only in self._owed else only
         """The node that reads everything, where one does and nothing is in its way."""
 
     @property
@@ -121,70 +178,73 @@ class ReaderMap:
         """Readers of the cells that a closed box touches, cut to `spans` where given."""
         assert self._boxes is not None
         west, south, east, north = bounds
-        touched = [
-            (start, stop, segment)
-            for cell_west, cell_south, cell_east, cell_north, start, stop, segment in self._boxes
-            if west < cell_east and east >= cell_west and south < cell_north and north >= cell_south
-        ]
-        return self._route(touched, spans)
+        met: dict[int, list[Span]] = {}
+        for cell_west, cell_south, cell_east, cell_north, span, part in self._boxes:
+            if (
+                west < cell_east
+                and east >= cell_west
+                and south < cell_north
+                and north >= cell_south
+            ):
+                met.setdefault(part, []).append(span)
+        return self._route(met, spans)
 
     def route_spans(self, spans: Spans) -> Route:
         """Readers of some spans. Cost: a few µs for each span and segment met."""
-        met: list[tuple[int, int, Segment]] = []
+        met: dict[int, list[Span]] = {}
         for start, stop in spans:
             at = bisect_right(self._starts, start) - 1
             while at < len(self._segments) and self._segments[at].start < stop:
                 segment = self._segments[at]
-                met.append((max(start, segment.start), min(stop, segment.stop), segment))
+                span = max(start, segment.start), min(stop, segment.stop)
+                met.setdefault(segment.part, []).append(span)
                 at += 1
         return self._route(met, None)
 
-    def _route(self, met: list[tuple[int, int, Segment]], spans: Spans | None) -> Route:
-        read: dict[str, list[tuple[int, int]]] = {}
-        others: dict[str, list[tuple[int, int]]] = {}
-        missing: list[tuple[int, int]] = []
-        stand_ins: dict[str, list[tuple[int, int]]] = {}
-        for start, stop, segment in met:
-            if segment.reader is not None:
-                read.setdefault(segment.reader, []).append((start, stop))
-            for node in segment.others:
-                others.setdefault(node, []).append((start, stop))
-            if not segment.filled:
-                missing.append((start, stop))
-            elif segment.reader != segment.owner:
-                stand_ins.setdefault(segment.owner, []).append((start, stop))
-
-        def cut(pairs: list[tuple[int, int]]) -> Spans:
-            joined = normalise(pairs)
-            return joined if spans is None else intersect(joined, spans)
-
-        readers = [(node, cut(pairs)) for node, pairs in sorted(read.items())]
-        readers = [(node, part) for node, part in readers if part]
-        keepers = self._keepers(readers) if self._owed else {}
-        settling: Spans = ()
-        for part in keepers.values():
-            settling = union(settling, part)
-        for node, pairs in sorted(others.items()):
-            part = union(keepers.get(node, ()), cut(pairs))
-            if part:
-                keepers[node] = part
-        owners = ((owner, cut(pairs)) for owner, pairs in sorted(stand_ins.items()))
+    def _route(self, met: dict[int, list[Span]], spans: Spans | None) -> Route:
+        read: dict[str, list[Span]] = {}
+        besides: dict[str, list[Span]] = {}
+        stand_ins: dict[str, list[Span]] = {}
+        missing: list[Span] = []
+        settling: list[Span] = []
+        for number, pairs in met.items():
+            part = self._parts[number]
+            cut = normalise(pairs) if spans is None else intersect(normalise(pairs), spans)
+            if not cut:
+                continue
+            if part.reader is not None:
+                read.setdefault(part.reader, []).extend(cut)
+            for node in part.others:
+                besides.setdefault(node, []).extend(cut)
+            if not part.filled:
+                missing.extend(cut)
+            elif part.reader != part.owner:
+                stand_ins.setdefault(part.owner, []).extend(cut)
+            if part.former or self._unheard:
+                settling.extend(cut)
+            if self._owed and self._rules.owing_read_too:
+                settling.extend(self._read_debtors(part, cut, besides))
         return Route(
-            readers=tuple(readers),
-            keepers=tuple(sorted(keepers.items())),
-            missing=cut(missing),
-            stand_ins={owner: part for owner, part in owners if part},
-            settling=settling,
+            readers=_sorted(read),
+            keepers=_sorted(besides),
+            missing=normalise(missing),
+            stand_ins=dict(_sorted(stand_ins)),
+            settling=normalise(settling),
         )
 
-    def _keepers(self, readers: list[tuple[str, Spans]]) -> dict[str, Spans]:
-        keepers: dict[str, Spans] = {}
-        for node, part in readers:
-            for keeper, spans in sorted(self._owed.get(node, {}).items()):
-                shared = intersect(part, spans)
-                if shared:
-                    keepers[keeper] = union(keepers.get(keeper, ()), shared)
-        return keepers
+    def _read_debtors(self, part: Part, spans: Spans, besides: dict[str, list[Span]]) -> Spans:
+        """Add those who owe the readers of a part; returns where that leaves it settling."""
+        settling: Spans = ()
+        for node in part.owed_nodes():
+            for debtor, owed in sorted(self._owed.get(node, {}).items()):
+                shared = intersect(spans, owed)
+                if not shared or debtor == part.reader:
+                    continue
+                if debtor in self._contact:
+                    besides.setdefault(debtor, []).extend(shared)
+                if debtor not in self._contact or debtor not in part.holders:
+                    settling = union(settling, shared)
+        return settling
 
 
 def in_step_readers(
@@ -200,6 +260,8 @@ def in_step_readers(
     Returns:
         node → spans, sorted by node; None when some stretch has no such replica.
     """
+    if standing.unheard:
+        return None
     chosen: dict[str, list[Span]] = {}
     for span, holders in stretches:
         fit = [
@@ -207,7 +269,7 @@ def in_step_readers(
             for node in holders[1:]
             if node != slow
             and node in standing.contact
-            and node not in standing.unfilled
+            and not subtract((span,), standing.filled.get(node, ()))
             and not any(intersect(owed, (span,)) for owed in standing.owed.get(node, {}).values())
         ]
         if holders[0] != slow or not fit:
@@ -216,37 +278,60 @@ def in_step_readers(
     return {node: normalise(spans) for node, spans in sorted(chosen.items())}
 
 
-def _assign(start: int, stop: int, holders: tuple[str, ...], standing: Standing) -> Segment:
-    owner = holders[0]
+def _sorted(spans_of: Mapping[str, list[Span]]) -> tuple[tuple[str, Spans], ...]:
+    return tuple((node, normalise(spans)) for node, spans in sorted(spans_of.items()))
+
+
+def _segments(
+    holders: HolderMap, standing: Standing, rules: Rules
+) -> tuple[list[Part], list[Segment]]:
+    """Cut the domain where holders or filled nodes change."""
+    names = sorted(node for node in standing.contact if standing.filled.get(node))
+    ends = {end for node in names for span in standing.filled[node] for end in span}
+    cuts = np.union1d(holders.starts, np.array(sorted(ends - {CODE_STOP}), np.int64))
+    kind = holders.holders_of(cuts).astype(np.int64)
+    filled: dict[str, npt.NDArray[np.bool_]] = {}
+    for node in names:
+        inside = filled[node] = contains(standing.filled[node], cuts)
+        if not inside.all():
+            kind = np.unique(2 * kind + inside, return_inverse=True)[1].reshape(-1)
+    _, first, way = np.unique(kind, return_index=True, return_inverse=True)
+    chosen = holders.holders_of(cuts[first]).tolist()
+    numbers: dict[Part, int] = {}
+    number_of_way = []
+    for at, index in zip(first.tolist(), chosen, strict=True):
+        there = frozenset(node for node in names if filled[node][at])
+        part = _part(holders.sets[index], there, standing, rules)
+        number_of_way.append(numbers.setdefault(part, len(numbers)))
+    number = np.array(number_of_way, np.int64)[way.reshape(-1)]
+    changes = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
+    starts = cuts[changes].tolist()
+    segments = [
+        Segment(start, stop, at)
+        for start, stop, at in zip(
+            starts, [*starts[1:], CODE_STOP], number[changes].tolist(), strict=True
+        )
+    ]
+    return list(numbers), segments
+
+
+def _part(
+    holders: tuple[str, ...], filled: frozenset[str], standing: Standing, rules: Rules
+) -> Part:
+    """Who reads codes with these holders, where these nodes in contact are filled."""
     present = [node for node in holders if node in standing.contact]
-    filled = [node for node in present if node not in standing.unfilled]
-    if owner in filled:
-        return Segment(start, stop, owner, owner, True)
-    reader = filled[0] if filled else present[0] if present else None
-    others = tuple(node for node in present if node != reader)
-    return Segment(start, stop, owner, reader, bool(filled), others)
+    fit = [node for node in present if node in filled or not rules.unfilled_never_alone]
+    if fit:
+        # Holders that make no difference are left out, so that more codes are read alike.
+        debtors = standing.owed.get(fit[0], {})
+        told = (holders[0], *(node for node in holders[1:] if node in debtors))
+        return Part(told, fit[0], True)
+    if filled and rules.former_holders_read:
+        return Part(holders, min(filled), True, True, tuple(present))
+    return Part(holders, present[0] if present else None, False, False, tuple(present[1:]))
 
 
-def _joined(segments: Iterable[Segment]) -> list[Segment]:
-    joined: list[Segment] = []
-    for segment in segments:
-        last = joined[-1] if joined else None
-        if (
-            last is not None
-            and last.owner == segment.owner
-            and last.reader == segment.reader
-            and last.filled == segment.filled
-            and last.others == segment.others
-        ):
-            joined[-1] = Segment(
-                last.start, segment.stop, last.owner, last.reader, last.filled, last.others
-            )
-        else:
-            joined.append(segment)
-    return joined
-
-
-_CellBox = tuple[int, int, int, int, int, int, Segment]
+_CellBox = tuple[int, int, int, int, Span, int]
 
 
 def _boxes(domain: Domain, segments: list[Segment]) -> list[_CellBox] | None:
@@ -261,16 +346,15 @@ def _boxes(domain: Domain, segments: list[Segment]) -> list[_CellBox] | None:
             if len(boxes) >= CELLS_TESTED_MAX:
                 return None
             west, south, east, north = domain.cell_bounds(level=level, index=index)
-            ((start, stop),) = ((index << (62 - 2 * level), (index + 1) << (62 - 2 * level)),)
+            bits = CODE_BITS - 2 * level
             boxes.append(
                 (
                     west,
                     south,
                     east + (east == domain.east),
                     north + (north == domain.north),
-                    start,
-                    stop,
-                    segment,
+                    (index << bits, (index + 1) << bits),
+                    segment.part,
                 )
             )
     return boxes

@@ -54,9 +54,7 @@ class View:
         if not failed:
             return self.readers
         standing = self.standing.without(failed)
-        return ReaderMap(
-            self.ring.domain, self.holders.starts.tolist(), self.holders.holders, standing
-        )
+        return ReaderMap(self.ring.domain, self.holders, standing)
 
 
 class Members:
@@ -221,21 +219,17 @@ class Members:
         here = frozenset((self.node_id,))
         contact = self.health.contact() | here
         members = self.health.members
+        unfilled = self._unfilled()
         standing = Standing(
             contact=contact,
-            unfilled=self._unfilled(),
+            filled={node: self._holders.spans_of(node) for node in sorted(contact - unfilled)},
             owed=self._owed(contact),
         )
         return View(
             ring=self.ring,
             holders=self._holders,
             standing=standing,
-            readers=ReaderMap(
-                self.ring.domain,
-                self._holders.starts.tolist(),
-                self._holders.holders,
-                standing,
-            ),
+            readers=ReaderMap(self.ring.domain, self._holders, standing),
             away=self.health.away(),
             addresses={node: member.address for node, member in sorted(members.items())},
         )

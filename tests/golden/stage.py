@@ -119,9 +119,7 @@ class Stage:
     def _do_read(self, text: str) -> Iterator[str]:
         health = self.health
         holders = holder_map(self.ring)
-        readers = ReaderMap(
-            self.ring.domain, holders.starts.tolist(), holders.holders, self._standing()
-        )
+        readers = ReaderMap(self.ring.domain, holders, self._standing())
         route = readers.route_spans(cover(self.ring.domain, self._box(text), spans_max=8))
         for node, spans in route.readers:
             yield f"{node} reads {self._described(spans)}"
@@ -143,7 +141,9 @@ class Stage:
             for holder, spans in (member.word.owed if member.word else {}).items():
                 owed.setdefault(holder, {})[keeper] = spans
         unfilled = frozenset(node for node, member in alive.items() if member.unfilled)
-        return Standing(health.contact() | {here}, unfilled, owed)
+        contact = health.contact() | {here}
+        filled = {node: holder_map(self.ring).spans_of(node) for node in contact - unfilled}
+        return Standing(contact, filled, owed)
 
     def _do_announce(self, node: str, box: str) -> Iterator[str]:
         self._ring = self.ring.announce(self._spans(box), next=node)

@@ -1,0 +1,40 @@
+"""The rules of the protocol by name, so that each can be shown to be needed.
+
+A node runs with all of them. The simulation switches one off at a time and must then find a
+promise broken: a rule whose absence nothing notices is not needed, or not tested.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which rules are in force; numbers are those of the protocol's sections."""
+
+    unfilled_never_alone: bool = True
+    """3.3: a holder that was not verified equal never answers alone."""
+    won_spans_unfilled: bool = True
+    """3.3: codes that a ring change gives to a node start unfilled, whatever it had before."""
+    every_filled_verifies: bool = True
+    """3.1: a holder is filled when every filled node in contact has said so, not the first."""
+    ring_voids_verifications: bool = True
+    """3.1: what was verified under another ring does not count."""
+    lost_stores_unfilled: bool = True
+    """3.1: a store with a new id or a lower sequence than remembered is unfilled for everyone."""
+    former_holders_read: bool = True
+    """3.3: former holders go on reading until the new ones are filled."""
+    owing_read_too: bool = True
+    """6: whoever owes the reader records is read besides it."""
+    other_rings_untrusted: bool = True
+    """6.2: what a member says it owes counts only for holders that its ring names too."""
+    old_owner_flips: bool = True
+    """4.2: the old owner makes the second change, not the target."""
+    writes_held_back: bool = True
+    """4.2: the second change waits for the writes under way and for the target's confirmation."""
+    newest_before_filter: bool = True
+    """6.1: where several nodes read one cell, the newest version is chosen before filtering."""
+    worse_streams_aborted: bool = True
+    """6.3: a stream whose state worsens after it began is aborted."""
+
+
+ALL_RULES = Rules()
