@@ -12,6 +12,7 @@ nested values, and names whose type changes from record to record). Null is the 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -216,21 +217,76 @@ def concat_rows(parts: Sequence[Rows]) -> Rows:
         return empty_rows()
     if len(parts) == 1:
         return parts[0]
+    return _gathered(parts, [(part, 0, len(part)) for part in parts])
+
+
+_Piece = tuple[Rows, int, int]
+"""Rows [start, stop) of a part."""
+
+
+def _gathered(parts: Sequence[Rows], pieces: Sequence[_Piece]) -> Rows:
+    """All pieces one after another, with the values of all parts."""
     names = dict.fromkeys(name for part in parts for name in part.values)
     return Rows(
-        time=np.concatenate([part.time for part in parts]),
-        lon=np.concatenate([part.lon for part in parts]),
-        lat=np.concatenate([part.lat for part in parts]),
-        code=np.concatenate([part.code for part in parts]),
-        version=np.concatenate([part.version for part in parts]),
-        deleted=np.concatenate([part.deleted for part in parts]),
-        sensor=pa.concat_arrays([part.sensor for part in parts]),
-        sensor_hash=np.concatenate([part.sensor_hash for part in parts]),
+        time=np.concatenate([part.time[start:stop] for part, start, stop in pieces]),
+        lon=np.concatenate([part.lon[start:stop] for part, start, stop in pieces]),
+        lat=np.concatenate([part.lat[start:stop] for part, start, stop in pieces]),
+        code=np.concatenate([part.code[start:stop] for part, start, stop in pieces]),
+        version=np.concatenate([part.version[start:stop] for part, start, stop in pieces]),
+        deleted=np.concatenate([part.deleted[start:stop] for part, start, stop in pieces]),
+        sensor=pa.concat_arrays([part.sensor[start:stop] for part, start, stop in pieces]),
+        sensor_hash=np.concatenate([part.sensor_hash[start:stop] for part, start, stop in pieces]),
         values={
-            name: concat_values([(part.values.get(name), len(part)) for part in parts])
+            name: concat_values(
+                [
+                    (part.values[name][start:stop] if name in part.values else None, stop - start)
+                    for part, start, stop in pieces
+                ]
+            )
             for name in names
         },
     )
+
+
+JOINED_RUNS_MAX = 512
+"""Runs of one code that are put in order in Python; more rows than that are sorted by NumPy."""
+
+
+def join_sorted(parts: Sequence[Rows]) -> Rows:
+    """All rows of sorted parts in key order.
+
+    Blocks and readers mostly hold neighbouring codes or times, so that what they give fits
+    together in a few runs of one code each: these are put in order, and no row is sorted.
+    """
+    parts = [part for part in parts if len(part)]
+    if len(parts) < 2:
+        return concat_rows(parts)
+    pieces = _pieces_in_order(parts)
+    return sort_rows(concat_rows(parts)) if pieces is None else _gathered(parts, pieces)
+
+
+def _pieces_in_order(parts: Sequence[Rows]) -> list[_Piece] | None:
+    """Runs of the parts in key order; None when they overlap or are too many."""
+    runs: list[tuple[Key, Key, int, int, int]] = []
+    for place, part in enumerate(parts):
+        changes = (part.code[1:] != part.code[:-1]).nonzero()[0]
+        if len(runs) + len(changes) >= JOINED_RUNS_MAX:
+            return None
+        edges = [0, *(changes + 1).tolist(), len(part)]
+        runs.extend(
+            (part.key(start), part.key(stop - 1), place, start, stop)
+            for start, stop in pairwise(edges)
+        )
+    runs.sort()
+    if any(before[1] > behind[0] for before, behind in pairwise(runs)):
+        return None
+    pieces: list[_Piece] = []
+    for _, _, place, start, stop in runs:
+        if pieces and pieces[-1][0] is parts[place] and pieces[-1][2] == start:
+            pieces[-1] = (parts[place], pieces[-1][1], stop)
+        else:
+            pieces.append((parts[place], start, stop))
+    return pieces
 
 
 def concat_values(parts: Sequence[tuple[pa.Array | None, int]]) -> pa.Array:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from node.records import Key, Rows, concat_rows, newest_rows, sort_rows
+from node.records import Key, Rows, join_sorted, newest_rows
 
 
 def smallest_resume(resumes: Iterable[Key | None]) -> Key | None:
@@ -41,14 +41,9 @@ def join_pages(
     parts = [rows for rows, _ in pages if len(rows)]
     if cut is not None:
         parts = [rows.slice(0, rows_up_to(rows, cut)) for rows in parts]
-    # Readers mostly own neighbouring codes: in the order of their first rows the joined rows
-    # are already sorted, and sorting is only a check.
-    parts = sorted((rows for rows in parts if len(rows)), key=lambda rows: rows.key(0))
-    rows = concat_rows(parts)
-    if len(parts) > 1:
-        rows = sort_rows(rows)
-        if overlapping:
-            rows = newest_rows(rows)
+    rows = join_sorted(parts)
+    if overlapping and len(parts) > 1:
+        rows = newest_rows(rows)
     return rows, cut
 
 

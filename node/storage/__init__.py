@@ -7,10 +7,10 @@ in a small index, so that nothing a query does grows with what is stored beside 
 
 Files, from the seam inwards: `engine` (the contract), `memory_engine` (the obviously right twin),
 `lmdb_engine` (the embedded one: `opening`, `writer`, `merge_thread`, `view`), `scan_step` (one
-bounded step of a scan, with `selection`, `block_index`, `block_search`), `merger` and `memtable`
-(log to blocks), `block_encode`, `block_layout`, `block_read`, `block_cache` (bytes of a block),
-`log_codec`, `tables`, `collection`, `newest_time`, `freed_memory`, `settings`. The layout on
-disk is in docs/storage.md.
+bounded step of a scan, with `candidates`, `selection`, `block_index`, `block_search`), `merger`
+and `memtable` (log to blocks), `block_encode`, `block_layout`, `block_select`, `block_read`,
+`block_cache` (bytes of a block), `log_codec`, `tables`, `collection`, `newest_time`,
+`freed_memory`, `settings`. The layout on disk is in docs/storage.md.
 
 Promises:
 

@@ -5,6 +5,7 @@ range is found by bisection and everything else by comparing short columns. The 
 stored beside the blocks, so that a start reads the small index and no block.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +37,10 @@ SUMMARY = np.dtype(
 )
 """104 bytes. Bounds are closed. (code_low, time_first, hash_first) is the key of the first row."""
 Summaries = npt.NDArray[Any]
+Entry = tuple[int, ...]
+"""One summary as Python's numbers, in the order of SUMMARY's fields."""
+ENTRY_SLICES_MAX = 256
+"""Slices whose entries are kept: of usual ones some 5,000 entries, 3 MB."""
 SLICE_FIRST = -(1 << 63)
 """Where the first slice of every collection starts; slices cover all of time."""
 
@@ -103,14 +108,45 @@ class BlockIndex:
         starts, first = np.unique(self.summaries["slice_start"], return_index=True)
         return starts, np.append(first, len(self.summaries))
 
+    @cached_property
+    def _edges(self) -> tuple[list[int], list[int]]:
+        """`slices` as Python's numbers: bisecting a list costs a tenth of asking numpy."""
+        starts, first = self.slices
+        return starts.tolist(), first.tolist()
+
+    def _slices_between(self, time_start: int, time_stop: int) -> range:
+        """Places of the slices that meet a half-open time range."""
+        starts = self._edges[0]
+        if not starts or time_start >= time_stop:
+            return range(0)
+        low = max(bisect_right(starts, time_start) - 1, 0)
+        return range(low, bisect_right(starts, time_stop - 1))
+
     def between(self, time_start: int, time_stop: int) -> slice:
         """The blocks whose slices meet a half-open time range."""
-        starts, first = self.slices
-        if not len(starts) or time_start >= time_stop:
-            return slice(0, 0)
-        # Python's bisect over numpy costs less than converting; both ends in one call.
-        low, high = starts.searchsorted((time_start, time_stop - 1), side="right")
-        return slice(int(first[max(int(low) - 1, 0)]), int(first[int(high)]))
+        slices, first = self._slices_between(time_start, time_stop), self._edges[1]
+        return slice(first[slices.start], first[slices.stop]) if slices else slice(0, 0)
+
+    @cached_property
+    def _entries(self) -> dict[int, list[Entry]]:
+        return {}
+
+    def entries(self, time_start: int, time_stop: int) -> list[Entry]:
+        """The summaries of `between` as tuples in the order of SUMMARY's fields.
+
+        For ranges of few slices: what was made before is kept for the next question.
+        """
+        first, known = self._edges[1], self._entries
+        found: list[Entry] = []
+        for place in self._slices_between(time_start, time_stop):
+            entries = known.get(place)
+            if entries is None:
+                if len(known) >= ENTRY_SLICES_MAX:
+                    known.clear()
+                entries = self.summaries[first[place] : first[place + 1]].tolist()
+                known[place] = entries
+            found += entries
+        return found
 
     def slice_starts(self) -> Int64s:
         """int64[k]: the starts of all slices; the first covers everything before the second."""

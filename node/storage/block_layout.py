@@ -25,6 +25,13 @@ MAGIC = b"ZRB1"
 PREFIX = struct.Struct("<4sIII")
 ALIGNMENT = 8
 CHECKED_FROM = 8
+_DTYPES = {
+    f"<{sign}{width}": np.dtype(f"<{sign}{width}")
+    for sign in "iuf"
+    for width in (1, 2, 4, 8)
+    if sign != "f" or width == 8
+}
+"""Types by name: numpy takes longer to read a name than to wrap a buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,5 +127,5 @@ def read_header(data: memoryview | bytes, *, name: str) -> Header:
 def buffer_of(data: memoryview | bytes, place: tuple[int, int], kind: Any) -> npt.NDArray[Any]:
     """One buffer as an array of `kind`, where it lies."""
     start, stop = place
-    width = np.dtype(kind).itemsize
-    return np.frombuffer(data, kind, (stop - start) // width, start)
+    dtype = _DTYPES.get(kind) or np.dtype(kind)
+    return np.frombuffer(data, dtype, (stop - start) // dtype.itemsize, start)

@@ -4,8 +4,7 @@ Everything that is returned is a copy; nothing refers to the block's bytes after
 pages of a transaction that ends with the step.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,47 +15,24 @@ from node.errors import StoreDamaged
 from node.records import JSON, Bools, Int32s, Rows
 from node.storage.block_encode import POWERS_OF_TEN
 from node.storage.block_layout import Column, Header, buffer_of
-from node.storage.selection import Spans, empty_texts, inside_spans
+from node.storage.block_select import (
+    ALL_ROWS,
+    ARROW_TYPES,
+    BlockFilter,
+    Data,
+    Selection,
+    count_of,
+    first_rows,
+    ints_at,
+    runs_of,
+    select,
+    sensors_of,
+    texts_of,
+    widened,
+)
+from node.storage.selection import empty_texts
 from zring.digest import UInt64s
 from zring.morton import Int64s
-
-Data = memoryview | bytes
-Selection = slice | npt.NDArray[np.intp]
-"""Rows of a block: a contiguous range, or sorted positions."""
-ARROW_TYPES = {
-    "i": pa.int64(),
-    "f": pa.float64(),
-    "b": pa.bool_(),
-    "t": pa.string(),
-    "x": pa.binary(),
-    "j": pa.string(),
-}
-NO_ROWS = slice(0, 0)
-PREPARED_ENTRIES_MAX = 256
-"""Dictionaries up to this size are kept decoded with the header (about 10 kB)."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockFilter:
-    """What rows of one block must satisfy; None where all of its rows do.
-
-    Attributes:
-        time: half-open. box: west, south, east, north, closed. spans: half-open code intervals.
-        sensors: sorted hashes.
-    """
-
-    time: tuple[int, int] | None = None
-    box: tuple[int, int, int, int] | None = None
-    spans: Spans | None = None
-    sensors: UInt64s | None = None
-
-
-ALL_ROWS = BlockFilter()
-_LIMITS: Mapping[type, tuple[int, int]] = {
-    kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    for kind in (np.dtype(f"{sign}{width}").type for sign in "iu" for width in (1, 2, 4, 8))
-}
-"""Least and greatest number of each integer type: asking numpy takes longer than comparing."""
 
 
 def read_rows(
@@ -82,185 +58,28 @@ def read_rows(
     try:
         chosen = select(data, header, where, within or slice(0, header.rows))
         if rows_max is not None:
-            chosen = _first_rows(chosen, rows_max)
-        if _count(chosen) == 0:
+            chosen = first_rows(chosen, rows_max)
+        if count_of(chosen) == 0:
             return None
         return decode(data, header, chosen, columns, sensor_names=sensor_names)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, pa.ArrowInvalid) as error:
         raise StoreDamaged(f"{name} contradicts itself ({error}); refill this node") from error
 
 
-def select(data: Data, header: Header, where: BlockFilter, within: slice) -> Selection:
-    """Which rows of a range pass."""
-    chosen: Selection = within
-    if where.box is not None or where.spans is not None:
-        chosen = _within(_select_positions(data, header, where), within)
-    if where.time is not None:
-        chosen = _select_times(data, header.fixed["time"], where.time, chosen)
-    if where.sensors is not None:
-        chosen = _select_sensors(data, header, where.sensors, chosen)
-    return chosen
-
-
-def _within(chosen: Selection, within: slice) -> Selection:
-    if isinstance(chosen, slice):
-        start = max(chosen.start, within.start)
-        return slice(start, max(start, min(chosen.stop, within.stop)))
-    first, last = chosen.searchsorted((within.start, within.stop))
-    return chosen[first:last]
-
-
-def _first_rows(chosen: Selection, count: int) -> Selection:
-    if isinstance(chosen, slice):
-        return slice(chosen.start, min(chosen.stop, chosen.start + count))
-    return chosen[:count]
-
-
-def _count(chosen: Selection) -> int:
-    return chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
-
-
-def _narrowed(chosen: Selection, mask: Bools) -> Selection:
-    """The rows of `chosen` for which the mask (one entry for each of them) is true."""
-    found = mask.nonzero()[0]
-    if not len(found):
-        return NO_ROWS
-    if not isinstance(chosen, slice):
-        return chosen[found]
-    first, last = int(found[0]), int(found[-1])
-    if last - first + 1 == len(found):
-        return slice(chosen.start + first, chosen.start + last + 1)
-    return found + chosen.start
-
-
-def _select_positions(data: Data, header: Header, where: BlockFilter) -> Selection:
-    runs = header.fixed.get("position")
-    if runs is None:
-        mask = np.ones(header.rows, np.bool_)
-        if where.box is not None:
-            west, south, east, north = where.box
-            mask &= _between(data, header.fixed["lon"], west, east + 1)
-            mask &= _between(data, header.fixed["lat"], south, north + 1)
-        if where.spans is not None:
-            mask &= inside_spans(_ints(data, header.fixed["code"], slice(None)), where.spans)
-        return _narrowed(slice(0, header.rows), mask)
-    starts, code, lon, lat = _runs(data, header, runs)
-    if where.box is None:
-        mask = np.ones(len(starts), np.bool_)
-    else:
-        west, south, east, north = where.box
-        mask = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
-    if where.spans is not None:
-        mask &= inside_spans(code, where.spans)
-    found = mask.nonzero()[0]
-    if not len(found):
-        return NO_ROWS
-    first, last = int(found[0]), int(found[-1])
-    stop = int(starts[last + 1]) if last + 1 < len(starts) else header.rows
-    if last - first + 1 == len(found):
-        return slice(int(starts[first]), stop)
-    return mask.repeat(np.diff(starts, append=header.rows)).nonzero()[0]
-
-
-def _runs(data: Data, header: Header, column: Column) -> tuple[Int64s, Int64s, Int32s, Int32s]:
-    """First row, code, lon, lat of each position."""
-    if (found := header.prepared.get("position")) is not None:
-        return found
-    starts, code, lon, lat = column.buffers
-    runs = (
-        buffer_of(data, starts, "<u4").astype(np.int64),
-        buffer_of(data, code, "<i8").copy(),
-        buffer_of(data, lon, "<i4").copy(),
-        buffer_of(data, lat, "<i4").copy(),
-    )
-    if len(runs[0]) <= PREPARED_ENTRIES_MAX:
-        header.prepared["position"] = runs
-    return runs
-
-
-def _sensors(data: Data, header: Header) -> tuple[UInt64s, pa.StringArray]:
-    """Hashes and names of the block's sensors; valid as long as the data."""
-    if (found := header.prepared.get("sensor")) is not None:
-        return found
-    column = header.fixed["sensor"]
-    hashes = buffer_of(data, column.buffers[2], "<u8")
-    names = _texts(data, column.buffers, column.parameters[:3], "t")
-    if len(hashes) <= PREPARED_ENTRIES_MAX:
-        # Taking copies: what is kept must not refer to the transaction's pages.
-        sensors = (hashes.copy(), names.take(pa.array(np.arange(len(hashes)))))
-        header.prepared["sensor"] = sensors
-        return sensors
-    return hashes, names
-
-
-def _between(data: Data, column: Column, low: int, high: int) -> Any:
-    """Which of all rows have low <= value < high; compared in encoded units."""
-    if column.kind == "const":
-        return low <= column.parameters[0] < high
-    kind, base, unit = column.parameters
-    small = buffer_of(data, column.buffers[0], kind)
-    return _in_range(small, *_encoded_range(base, unit, low, high))
-
-
-def _encoded_range(base: int, unit: int, low: int, high: int) -> tuple[int, int]:
-    """The half-open range of encoded values for the half-open range of values."""
-    return -((base - low) // unit), -((base - high) // unit)
-
-
-def _in_range(small: npt.NDArray[Any], low: int, high: int) -> Bools:
-    kind = small.dtype.type
-    least, most = _LIMITS[kind]
-    if low > most or high <= least:
-        return np.zeros(len(small), np.bool_)
-    # The bounds in the column's own type: comparing must not widen thousands of rows.
-    if high > most:
-        return small >= kind(max(low, least))
-    if low <= least:
-        return small < kind(high)
-    return (small >= kind(low)) & (small < kind(high))
-
-
-def _select_times(
-    data: Data, column: Column, wanted: tuple[int, int], chosen: Selection
-) -> Selection:
-    if column.kind == "const":
-        return chosen if wanted[0] <= column.parameters[0] < wanted[1] else NO_ROWS
-    kind, base, unit = column.parameters
-    small = buffer_of(data, column.buffers[0], kind)[chosen]
-    return _narrowed(chosen, _in_range(small, *_encoded_range(base, unit, *wanted)))
-
-
-def _select_sensors(data: Data, header: Header, wanted: UInt64s, chosen: Selection) -> Selection:
-    column = header.fixed["sensor"]
-    hashes, _ = _sensors(data, header)
-    if len(wanted) == 1:
-        passing = hashes == wanted[0]
-    else:
-        passing = wanted[np.minimum(wanted.searchsorted(hashes), len(wanted) - 1)] == hashes
-    if column.kind == "own":
-        return _narrowed(chosen, passing[chosen])
-    if passing.all():
-        return chosen
-    if not passing.any():
-        return NO_ROWS
-    indices = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
-    return _narrowed(chosen, passing[indices])
-
-
 def code_runs(data: Data, header: Header) -> tuple[Int64s, Int64s] | None:
     """First row and code of each position; None where positions are not stored as runs."""
     runs = header.fixed.get("position")
-    return None if runs is None else _runs(data, header, runs)[:2]
+    return None if runs is None else runs_of(data, header, runs)[:2]
 
 
 def ints_of(data: Data, header: Header, name: str, rows: slice) -> Int64s:
     """A fixed column of integers in a range of rows."""
-    return _ints(data, header.fixed[name], rows, _count(rows))
+    return ints_at(data, header.fixed[name], rows, count_of(rows))
 
 
 def sensor_hashes_of(data: Data, header: Header, rows: slice) -> UInt64s:
     """Hashes of the sensors in a range of rows."""
-    return _decode_sensors(data, header, rows, _count(rows), named=False)[1]
+    return _decode_sensors(data, header, rows, count_of(rows), named=False)[1]
 
 
 def decode(
@@ -272,37 +91,21 @@ def decode(
     sensor_names: bool = True,
 ) -> Rows:
     """The chosen rows; with only these values where columns are named."""
-    count = _count(chosen)
+    count = count_of(chosen)
     code, lon, lat = _decode_positions(data, header, chosen)
     sensor, sensor_hash = _decode_sensors(data, header, chosen, count, named=sensor_names)
     names = header.values if columns is None else [n for n in columns if n in header.values]
     return Rows(
-        time=_ints(data, header.fixed["time"], chosen, count),
+        time=ints_at(data, header.fixed["time"], chosen, count),
         lon=lon,
         lat=lat,
         code=code,
-        version=_ints(data, header.fixed["version"], chosen, count),
-        deleted=_ints(data, header.fixed["deleted"], chosen, count).astype(np.bool_),
+        version=ints_at(data, header.fixed["version"], chosen, count),
+        deleted=ints_at(data, header.fixed["deleted"], chosen, count).astype(np.bool_),
         sensor=sensor,
         sensor_hash=sensor_hash,
         values={name: _decode_value(data, header.values[name], chosen, count) for name in names},
     )
-
-
-def _ints(data: Data, column: Column, chosen: Selection, count: int = 0) -> Int64s:
-    if column.kind == "const":
-        return np.full(count, column.parameters[0], np.int64)
-    kind, base, unit = column.parameters
-    return _widened(buffer_of(data, column.buffers[0], kind)[chosen], base, unit)
-
-
-def _widened(small: npt.NDArray[Any], base: int, unit: int) -> Int64s:
-    numbers = small.astype(np.int64)
-    if unit != 1:
-        numbers *= unit
-    if base:
-        numbers += base
-    return numbers
 
 
 def _decode_positions(
@@ -311,13 +114,13 @@ def _decode_positions(
     runs = header.fixed.get("position")
     if runs is None:
         fixed = header.fixed
-        count = _count(chosen)
+        count = count_of(chosen)
         return (
-            _ints(data, fixed["code"], chosen, count),
-            _ints(data, fixed["lon"], chosen, count).astype(np.int32),
-            _ints(data, fixed["lat"], chosen, count).astype(np.int32),
+            ints_at(data, fixed["code"], chosen, count),
+            ints_at(data, fixed["lon"], chosen, count).astype(np.int32),
+            ints_at(data, fixed["lat"], chosen, count).astype(np.int32),
         )
-    starts, code, lon, lat = _runs(data, header, runs)
+    starts, code, lon, lat = runs_of(data, header, runs)
     if isinstance(chosen, slice):
         first = int(starts.searchsorted(chosen.start, side="right")) - 1
         last = int(starts.searchsorted(chosen.stop, side="left"))
@@ -338,7 +141,7 @@ def _decode_sensors(
     data: Data, header: Header, chosen: Selection, count: int, *, named: bool
 ) -> tuple[pa.StringArray, UInt64s]:
     column = header.fixed["sensor"]
-    hashes, names = _sensors(data, header)
+    hashes, names = sensors_of(data, header)
     if column.kind == "own":
         at, taken = _positions(chosen), hashes[chosen].copy()
     elif len(hashes) == 1:
@@ -360,23 +163,6 @@ def _repeated(name: str, count: int) -> pa.StringArray:
 
 def _positions(chosen: Selection) -> npt.NDArray[np.intp]:
     return np.arange(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen
-
-
-def _texts(
-    data: Data, buffers: tuple[tuple[int, int], ...], form: tuple[Any, ...], letter: str
-) -> pa.Array:
-    """Texts or bytes that still lie in the block; take them before it goes."""
-    kind, length, count = form
-    offsets = np.zeros(count + 1, np.int32)
-    if kind:
-        np.cumsum(buffer_of(data, buffers[0], kind), out=offsets[1:])
-    else:
-        offsets = np.arange(count + 1, dtype=np.int32) * length
-    start, stop = buffers[1]
-    if int(offsets[-1]) != stop - start:
-        raise ValueError("lengths and data differ")
-    body = pa.py_buffer(memoryview(data)[start:stop])
-    return pa.Array.from_buffers(ARROW_TYPES[letter], count, [None, pa.py_buffer(offsets), body])
 
 
 def _nulls(data: Data, column: Column, chosen: Selection) -> Bools | None:
@@ -401,17 +187,20 @@ def _decode_value(data: Data, column: Column, chosen: Selection, count: int) -> 
         numbers = buffer_of(data, column.buffers[0], "<f8")[chosen].copy()
     else:
         kind, base, unit = column.parameters[2:5]
-        numbers = _widened(buffer_of(data, column.buffers[0], kind)[chosen], base, unit)
+        numbers = widened(buffer_of(data, column.buffers[0], kind)[chosen], base, unit)
         if column.kind == "decimal":
             numbers = numbers / POWERS_OF_TEN[column.parameters[5]]
     if len(numbers) != count:
         raise ValueError("columns of different lengths")
+    if nulls is None and letter in "if":
+        buffer = pa.py_buffer(numbers)
+        return pa.Array.from_buffers(ARROW_TYPES[letter], count, [None, buffer])
     return pa.array(numbers, ARROW_TYPES[letter], mask=nulls)
 
 
 def _decode_texts(data: Data, column: Column, chosen: Selection, nulls: Bools | None) -> pa.Array:
     letter = column.parameters[0]
-    texts = _texts(data, column.buffers, column.parameters[2:5], letter)
+    texts = texts_of(data, column.buffers, column.parameters[2:5], letter)
     if column.kind == "codes":
         indices = buffer_of(data, column.buffers[2], column.parameters[5])[chosen]
     else:

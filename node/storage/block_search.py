@@ -7,7 +7,8 @@ import numpy as np
 
 from node.records import Key
 from node.storage.block_layout import Header
-from node.storage.block_read import Data, code_runs, ints_of, sensor_hashes_of
+from node.storage.block_read import code_runs, ints_of, sensor_hashes_of
+from node.storage.block_select import Data
 
 
 def row_behind(data: Data, header: Header, code: int) -> int:

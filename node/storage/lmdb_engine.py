@@ -17,6 +17,7 @@ import lmdb
 from node.errors import StoreDamaged, StoreFull, Unavailable
 from node.records import TYPE_NAMES, Key, Rows, concat_rows
 from node.storage.block_cache import BlockCache, BlockMissing
+from node.storage.candidates import StepRequest
 from node.storage.collection import joined_types, widened
 from node.storage.engine import EngineStatistics, Scan, Step
 from node.storage.log_codec import encode_entry
@@ -24,7 +25,7 @@ from node.storage.memtable import with_rows
 from node.storage.merge_thread import MergeThread
 from node.storage.newest_time import newest_time
 from node.storage.opening import LogLevel, load_views
-from node.storage.scan_step import StepRequest, nothing, run_step, wanted_sensors
+from node.storage.scan_step import nothing, run_step, wanted_sensors
 from node.storage.settings import EngineSettings
 from node.storage.tables import KEY, Tables, pack_collection, unpack_collection
 from node.storage.view import CollectionView

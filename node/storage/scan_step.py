@@ -6,19 +6,17 @@ there. Steps keep nothing between them, so merges and writes may happen in the m
 is found by its key, wherever it lies by then.
 """
 
-from bisect import bisect_right, insort
+from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from node.records import Bools, Key, Rows, concat_rows, empty_rows, newest_rows, sort_rows
+from node.records import Bools, Key, Rows, concat_rows, empty_rows, join_sorted, newest_rows
 from node.storage.block_cache import BlockCache
-from node.storage.block_index import BlockIndex, Summaries
-from node.storage.block_read import BlockFilter, read_rows
+from node.storage.block_index import BlockIndex, Entry
+from node.storage.block_read import read_rows
 from node.storage.block_search import key_of, row_above, row_behind
+from node.storage.candidates import Candidate, StepRequest, candidates, filter_of
 from node.storage.engine import Scan, Step
 from node.storage.memtable import Segment
 from node.storage.selection import (
@@ -33,25 +31,6 @@ from node.storage.view import CollectionView
 from zring.digest import UInt64s
 
 HASH_MAX = (1 << 64) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class StepRequest:
-    """What one step is asked: the scan, where to go on, and what was worked out once.
-
-    Attributes:
-        wanted: hashes of the wanted sensors; None is all.
-        code_low, code_high: closed bounds of the codes that can be meant.
-        padding: e7 units by which boxes are widened before the newest version is chosen.
-    """
-
-    scan: Scan
-    after: Key | None
-    rows_max: int | None
-    wanted: UInt64s | None
-    code_low: int
-    code_high: int
-    padding: int
 
 
 @dataclass(slots=True)
@@ -107,9 +86,8 @@ def _newest_of(found: _Found, *, ordered: bool) -> tuple[Rows, bool]:
 
     A single part, block or segment, is in key order as it is.
     """
-    rows = concat_rows(found.parts)
-    if len(found.parts) > 1 and (ordered or found.may_repeat):
-        rows = sort_rows(rows)
+    in_order = ordered or found.may_repeat
+    rows = join_sorted(found.parts) if in_order else concat_rows(found.parts)
     if found.safe is not None and len(rows):
         below = key_below(found.safe)
         rows = rows.where(~above_key(rows.code, rows.time, rows.sensor_hash, below))
@@ -158,8 +136,8 @@ def _gather_blocks(
     Blocks that reach beyond the end of one step are met again by the next ones, so of each block
     only the rows of the step's own range are read, and no more than are wanted in all.
     """
-    candidates = _Candidates.of(request, index)
-    order, safe = _order(candidates, cache, txn, settings.step_blocks_max)
+    found_blocks = candidates(request, index)
+    order, safe = _order(found_blocks, request.after, cache, txn, settings.step_blocks_max)
     taken_max = None if request.rows_max is None else request.rows_max + 1
     for start in order:
         if safe is not None and start.key >= safe:
@@ -167,14 +145,13 @@ def _gather_blocks(
         if found.rows_read >= settings.step_rows_max and start.key > order[0].key:
             safe = start.key
             break
-        block = candidates.block(start.place)
-        where, run = candidates.filter(start.place)
+        block, run, slice_start = start.entry[:3]
         data, header = cache.read(txn, block)
         stop = header.rows if safe is None else row_behind(data, header, safe.code)
         rows = read_rows(
             data,
             header,
-            where=where,
+            where=filter_of(request, start.entry),
             within=slice(start.row, stop),
             rows_max=taken_max,
             columns=columns,
@@ -186,7 +163,7 @@ def _gather_blocks(
         if rows is None:
             continue
         found.parts.append(rows)
-        found.runs.add(run)
+        found.runs.add((slice_start, run))
         if len(rows) == taken_max and (safe is None or rows.key(-1) < safe):
             # The block may have more: everything below its last row taken is certain.
             safe = rows.key(-1)
@@ -194,165 +171,38 @@ def _gather_blocks(
 
 
 class _Start(NamedTuple):
-    """Where a block goes on: its first key above `after`, its place, the row of that key."""
+    """Where a block goes on: its first key above `after`, its place among the candidates, the row
+    of that key, and its summary."""
 
     key: Key
     place: int
     row: int
+    entry: Entry
 
 
 def _order(
-    candidates: "_Candidates", cache: BlockCache, txn: Any, blocks_max: int
+    found: Iterable[Candidate], after: Key | None, cache: BlockCache, txn: Any, blocks_max: int
 ) -> tuple[list[_Start], Key | None]:
     """The blocks of one step, sorted by start, and the start of the first one left out.
 
     Of a block that began before `after`, the index knows only a bound of its next key. It is
     looked up in the block, but only until enough blocks come before all bounds that are left.
     """
-    after = candidates.request.after
     order: list[_Start] = []
-    for place in range(len(candidates)):
-        bound = candidates.start_key(place)
+    for place, (bound, begun, entry) in enumerate(found):
         if len(order) > blocks_max and order[0].key < order[blocks_max].key <= bound:
             break
-        if after is None or not candidates.begun[place]:
-            insort(order, _Start(bound, place, 0))
+        if after is None or not begun:
+            insort(order, _Start(bound, place, 0, entry))
             continue
-        data, header = cache.read(txn, candidates.block(place))
+        data, header = cache.read(txn, entry[0])
         row = row_above(data, header, after)
         if row < header.rows:
-            insort(order, _Start(key_of(data, header, row), place, row))
+            insort(order, _Start(key_of(data, header, row), place, row, entry))
     count = blocks_max
     while count < len(order) and order[count].key == order[0].key:
         count += 1  # the same record in very many runs: they are settled together
     return order[:count], order[count].key if count < len(order) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Blocks that may hold wanted rows, in order of the smallest wanted key of each.
-
-    Attributes:
-        code, time, hash: that key; where `begun`, only a lower bound of it.
-        begun: bool[n] whether the block's first key is not above `after`.
-    """
-
-    request: StepRequest
-    summaries: Summaries
-    code: npt.NDArray[np.int64]
-    time: npt.NDArray[np.int64]
-    hash: UInt64s
-    begun: Bools
-
-    def __len__(self) -> int:
-        return len(self.summaries)
-
-    @classmethod
-    def of(cls, request: StepRequest, index: BlockIndex) -> "_Candidates":
-        scan, after = request.scan, request.after
-        around = index.between(scan.time_start, scan.time_stop)
-        column = _Around(index.columns, around)
-        pad = request.padding
-        mask = (
-            (column["time_high"] >= scan.time_start)
-            & (column["time_low"] < scan.time_stop)
-            & (column["west"] <= scan.east + pad)
-            & (column["east"] >= scan.west - pad)
-            & (column["south"] <= scan.north + pad)
-            & (column["north"] >= scan.south - pad)
-            & (column["code_high"] >= request.code_low)
-            & (column["code_low"] <= request.code_high)
-        )
-        if scan.spans is not None:
-            mask &= _meets_spans(column["code_low"], column["code_high"], scan.spans)
-        if after is not None:
-            same = column["code_high"] == after.code
-            mask &= (column["code_high"] > after.code) | (
-                same & (column["time_high"] >= after.time)
-            )
-        found = index.summaries[mask.nonzero()[0] + around.start]
-        code, time, low_hash, begun = _starts(found, after)
-        if len(found) > 1:
-            order = np.lexsort((low_hash, time, code))
-            found, begun = found[order], begun[order]
-            code, time, low_hash = code[order], time[order], low_hash[order]
-        return cls(request, found, code, time, low_hash, begun)
-
-    def start_key(self, place: int) -> Key:
-        """No wanted key of this block or a later one is smaller."""
-        return Key(int(self.code[place]), int(self.time[place]), int(self.hash[place]))
-
-    def block(self, place: int) -> int:
-        """The block's id."""
-        return int(self.summaries["block"][place])
-
-    def filter(self, place: int) -> tuple[BlockFilter, tuple[int, int]]:
-        """What has to be tested in this block; start of its slice, and its run.
-
-        One block at a time and with Python's numbers: of most steps there are one or two.
-        """
-        scan, pad = self.request.scan, self.request.padding
-        (
-            _, run, slice_start, code_low, code_high, _, _, time_low, time_high,
-            west, south, east, north, _, _,
-        ) = self.summaries[place].item()  # fmt: skip
-        outside_time = time_low < scan.time_start or time_high >= scan.time_stop
-        outside_box = (
-            west < scan.west or east > scan.east or south < scan.south or north > scan.north
-        )
-        outside_spans = scan.spans is not None and not _spans_hold(scan.spans, code_low, code_high)
-        where = BlockFilter(
-            time=(scan.time_start, scan.time_stop) if outside_time else None,
-            box=(scan.west - pad, scan.south - pad, scan.east + pad, scan.north + pad)
-            if outside_box
-            else None,
-            spans=scan.spans if outside_spans else None,
-            sensors=self.request.wanted,
-        )
-        return where, (slice_start, run)
-
-
-class _Around:
-    """Columns of an index cut to the blocks of a time range, when they are asked for."""
-
-    def __init__(self, columns: dict[str, npt.NDArray[Any]], around: slice) -> None:
-        self._columns = columns
-        self._around = around
-
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._columns[name][self._around]
-
-
-def _starts(
-    column: Summaries, after: Key | None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], UInt64s, Bools]:
-    """The smallest key > after that each block may hold, and whether that is only a bound."""
-    code, time, low_hash = column["code_low"], column["time_first"], column["hash_first"]
-    if after is None:
-        return code, time, low_hash, np.zeros(len(code), np.bool_)
-    passed = ~above_key(code, time, low_hash, after)
-    # A block that has passed `after` goes on there, or at its first time when that is later, or
-    # with the next code when all of its times are earlier: so that blocks of other slices are
-    # not read again for each code and time.
-    first_time = column["time_low"]
-    same_code = column["time_high"] >= after.time
-    same_time = same_code & (first_time <= after.time)
-    code = np.where(passed, np.where(same_code, after.code, after.code + 1), code)
-    time = np.where(passed, np.where(same_time, after.time, first_time), time)
-    start_hash = np.where(same_time, np.uint64(after.sensor_hash), np.uint64(0))
-    return code, time, np.where(passed, start_hash, low_hash), passed
-
-
-def _meets_spans(low: Any, high: Any, spans: tuple[tuple[int, int], ...]) -> Bools:
-    edges = np.array(spans, np.int64).ravel()
-    first = edges.searchsorted(low, side="right")
-    return np.asarray((first & 1 == 1) | (first != edges.searchsorted(high, side="right")))
-
-
-def _spans_hold(spans: tuple[tuple[int, int], ...], low: int, high: int) -> bool:
-    """Whether one span holds all codes from low to high."""
-    at = bisect_right(spans, low, key=itemgetter(0)) - 1
-    return at >= 0 and high < spans[at][1]
 
 
 def _gather_segment(

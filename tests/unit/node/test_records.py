@@ -5,7 +5,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.errors import BadRecord
@@ -15,6 +15,7 @@ from node.records import (
     check_value_name,
     concat_rows,
     content_hashes,
+    join_sorted,
     json_text,
     newest_rows,
     record_digests,
@@ -182,3 +183,30 @@ def test_newest_rows_against_a_dict(records: list[tuple[str, int, int, int]]) ->
 def test_clashing_value_names_are_refused_with_a_way_out(name: str) -> None:
     with pytest.raises(BadRecord, match=r"rename it|1 to 128 bytes"):
         check_value_name(name)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1 << 30), st.lists(st.integers(0, 40), max_size=6), st.booleans())
+def test_sorted_parts_are_joined_in_key_order(seed: int, sizes: list[int], apart: bool) -> None:
+    rng = np.random.default_rng(seed)
+    parts = []
+    for place, size in enumerate(sizes):
+        # Parts of their own times fit together without sorting; others overlap.
+        times = rng.integers(0, 5, size) + (5 * place if apart else 0)
+        lon = (1_350_000_000 + rng.integers(0, 3, size) * 7_000_000).astype(np.int32)
+        lat = np.full(size, 330_000_000, np.int32)
+        rows = Rows.build(
+            time=times,
+            lon=lon,
+            lat=lat,
+            code=DEMO_DOMAIN.positions_to_codes(lon=lon, lat=lat),
+            sensor=pa.array([f"s{number}" for number in rng.integers(0, 3, size)], pa.string()),
+            values={f"v{place % 2}": pa.array(rng.integers(0, 9, size), pa.int64())},
+        )
+        parts.append(sort_rows(rows))
+    joined, expected = join_sorted(parts), sort_rows(concat_rows(parts))
+    digests = [sorted(record_digests("c", rows).tolist()) for rows in (joined, expected)]
+    assert digests[0] == digests[1]
+    for name in ("code", "time", "sensor_hash"):
+        assert (getattr(joined, name) == getattr(expected, name)).all()
+    assert joined.sensor.equals(expected.sensor)

@@ -13,7 +13,8 @@ from node.errors import StoreDamaged
 from node.records import Rows, newest_rows, sort_rows
 from node.storage.block_encode import encode_block
 from node.storage.block_layout import read_header
-from node.storage.block_read import BlockFilter, read_rows
+from node.storage.block_read import read_rows
+from node.storage.block_select import BlockFilter
 from node.storage.engine import Scan
 from node.storage.lmdb_engine import LmdbEngine
 from zring.domain import DEMO_DOMAIN
