@@ -70,7 +70,8 @@ class ClusterSettings:
     """Level of the finest cells that a node can own, 1-16; default: cells about 1 km high."""
     founders: tuple[str, ...] = ()
     """Names of the first nodes in curve order, each with an equal part of the domain; four are
-    the quarters SW, NW, SE, NE. Default: this node alone."""
+    the quarters SW, NW, SE, NE. Default: without seeds this node alone; with seeds none: a
+    newcomer asks them for the ring and owns nothing until it joins."""
     placement: Placement = "halo"
     """How replicas are placed: halo (nearest areas), edge, corner or moore (neighbour patterns)."""
     replicas: int = 2

@@ -5,13 +5,16 @@ commits the plan. Committing is two changes of the ring (PROTOCOL 4): `apply_fir
 targets owners to come, `apply_second` hands over. `remove`, for a node that is gone for good,
 names the new owners at once.
 
+A plan may also change the settings that all nodes share (`settings`): how many replicas there are
+and where, and which nodes are archives. Committing that is one change of the ring.
+
 A plan is refused (`InvalidPlan`) when it would leave an owner with nothing without saying so,
 give codes to an archive, cross a move that is still under way, or lose the last copy.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,10 +27,10 @@ from zring.load import NO_LOAD, Load
 from zring.morton import code_to_xy
 from zring.placement import HolderMap, holder_map
 from zring.rectangle import box_to_rectangle
-from zring.ring import Ring
+from zring.ring import Ring, Settings
 from zring.span import Span, Spans, intersect, normalise, spans_to_cells, subtract, union
 
-PlanKind = Literal["join", "leave", "remove", "rebalance", "assign"]
+PlanKind = Literal["join", "leave", "remove", "rebalance", "assign", "settings"]
 JoinPolicy = Literal["place", "halve", "balance"]
 
 
@@ -51,6 +54,7 @@ class Plan:
         at_risk: codes that have fewer copies than the settings ask for, when the plan is done
             or (`remove`) until the new holders are filled.
         ring_digest: the ring it was made on; it can only be committed on that.
+        settings: those of the ring when the plan is done; None leaves them as they are.
     """
 
     kind: PlanKind
@@ -61,6 +65,7 @@ class Plan:
     imbalance_after: float
     at_risk: Spans
     ring_digest: int
+    settings: Settings | None = None
 
     def spans(self, *, source: str | None = None, target: str | None = None) -> Spans:
         """The codes that move, all or those from and to a node."""
@@ -152,6 +157,38 @@ def plan_assign(ring: Ring, box: Box, node: str, *, load: Load = NO_LOAD) -> Pla
     return _finished(ring, "assign", wanted, load)
 
 
+def plan_settings(ring: Ring, *, load: Load = NO_LOAD, **changes: Any) -> Plan:
+    """Other replicas, another placement, other far copies or archives.
+
+    Raises:
+        InvalidPlan: nothing would change, or an archive owns an area.
+        InvalidDocument: a setting is out of its range.
+    """
+    result = ring.with_settings(**changes)
+    if replace(result.settings, epoch=ring.settings.epoch) == ring.settings:
+        raise InvalidPlan("nothing would change; the settings are as wanted already")
+    for archive in sorted(set(result.settings.archives) & set(ring.owners())):
+        raise InvalidPlan(
+            f"node {archive} owns an area, and archives own nothing; let it leave first"
+        )
+    before, after = holder_map(ring), holder_map(result)
+    records = _records_to_carry(before, after, load, grain_bits=ring.grain_bits)
+    archives = set(result.settings.archives)
+    return Plan(
+        kind="settings",
+        moves=(),
+        records=records,
+        bytes=round(records * load.record_bytes),
+        imbalance_before=load.imbalance(ring),
+        imbalance_after=load.imbalance(result),
+        at_risk=after.spans_with(
+            lambda holders: len(set(holders) - archives) < after.copies_wanted
+        ),
+        ring_digest=ring.digest(),
+        settings=result.settings,
+    )
+
+
 def apply_first(plan: Plan, ring: Ring) -> Ring:
     """The first change: targets become owners to come (of `remove`: owners).
 
@@ -163,6 +200,8 @@ def apply_first(plan: Plan, ring: Ring) -> Ring:
             f"plan was made on ring {plan.ring_digest:016x}, the ring is now "
             f"{ring.digest():016x}; make the plan again"
         )
+    if plan.settings is not None:
+        ring = replace(ring, settings=plan.settings)
     for target in plan.targets():
         spans = plan.spans(target=target)
         if plan.kind == "remove":

@@ -32,8 +32,17 @@ import msgpack
 from zring.digest import hash_bytes
 from zring.domain import Domain
 from zring.errors import DifferentCluster, InvalidArea, InvalidDocument
+from zring.fields import checked_items, integer_of, integers_of, member_of, text_of
 from zring.morton import CODE_BITS, CODE_STOP
-from zring.settings import EPOCH_MAX, PLACEMENTS, Settings, check_name, check_range, packed
+from zring.settings import (
+    EPOCH_MAX,
+    PLACEMENTS,
+    Settings,
+    check_name,
+    check_range,
+    packed,
+    settings_from_plain,
+)
 from zring.span import Spans, normalise
 
 __all__ = [
@@ -286,15 +295,15 @@ def from_document(document: bytes) -> Ring:
         raise InvalidDocument("ring document is no msgpack; it may be cut short") from None
     if not isinstance(plain, dict):
         raise InvalidDocument("ring document is no map")
-    version = _integer(plain, "version")
+    version = integer_of(plain, "version")
     if version != DOCUMENT_VERSION:
         raise InvalidDocument(
             f"ring document has version {version}, this program reads {DOCUMENT_VERSION}; "
             "upgrade this node"
         )
-    grain_level = _integer(plain, "grain_level")
+    grain_level = integer_of(plain, "grain_level")
     check_range("grain_level", grain_level, 1, CODE_BITS // 2)
-    edges = _integers(plain, "domain")
+    edges = integers_of(plain, "domain")
     if len(edges) != 4:
         raise InvalidDocument(f"domain={edges} has not four edges")
     try:
@@ -302,31 +311,18 @@ def from_document(document: bytes) -> Ring:
     except InvalidArea as error:
         raise InvalidDocument(str(error)) from None
     return Ring(
-        _text(plain, "cluster"),
+        text_of(plain, "cluster"),
         domain,
         grain_level,
-        _settings_from_plain(_member(plain, "settings", dict)),
+        settings_from_plain(plain.get("settings")),
         _spans_from_columns(plain, grain_level=grain_level),
     )
 
 
-def _settings_from_plain(plain: dict[str, Any]) -> Settings:
-    archives = _member(plain, "archives", list)
-    expiry = _member(plain, "expiry_days", dict)
-    return Settings(
-        epoch=_integer(plain, "epoch"),
-        placement=_text(plain, "placement"),
-        replicas=_integer(plain, "replicas"),
-        far_copies=_integer(plain, "far_copies"),
-        archives=tuple(_checked(archives, str, "archives")),
-        expiry_days=dict(zip(expiry, _checked(expiry.values(), int, "expiry_days"), strict=True)),
-    )
-
-
 def _spans_from_columns(plain: dict[str, Any], *, grain_level: int) -> tuple[RingSpan, ...]:
-    nodes = list(_checked(_member(plain, "nodes", list), str, "nodes"))
+    nodes = list(checked_items(member_of(plain, "nodes", list), str, "nodes"))
     starts, owners, nexts, epochs = (
-        _integers(plain, name) for name in ("starts", "owners", "nexts", "epochs")
+        integers_of(plain, name) for name in ("starts", "owners", "nexts", "epochs")
     )
     if not len(starts) == len(owners) == len(nexts) == len(epochs):
         raise InvalidDocument("columns starts, owners, nexts, epochs differ in length")
@@ -374,29 +370,3 @@ def _check_spans(spans: Sequence[RingSpan], *, grain_codes: int) -> None:
         raise InvalidDocument(f"spans stop at {expected}, not at {CODE_STOP}")
     for name in {span.owner for span in spans} | {s.next for s in spans if s.next is not None}:
         check_name(name)
-
-
-def _member(plain: dict[str, Any], name: str, kind: type) -> Any:
-    value = plain.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise InvalidDocument(f"field {name} is missing or no {kind.__name__}")
-    return value
-
-
-def _integer(plain: dict[str, Any], name: str) -> int:
-    return int(_member(plain, name, int))
-
-
-def _text(plain: dict[str, Any], name: str) -> str:
-    return str(_member(plain, name, str))
-
-
-def _integers(plain: dict[str, Any], name: str) -> list[int]:
-    return list(_checked(_member(plain, name, list), int, name))
-
-
-def _checked(values: Iterable[Any], kind: type, name: str) -> Iterable[Any]:
-    for value in values:
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise InvalidDocument(f"field {name} holds {type(value).__name__}, not {kind.__name__}")
-        yield value

@@ -8,6 +8,7 @@ import msgpack
 
 from zring.digest import hash_bytes
 from zring.errors import InvalidDocument
+from zring.fields import checked_items, integer_of, member_of, text_of
 
 PLACEMENTS = ("halo", "edge", "corner", "moore")
 NAME_BYTES_MAX = 128
@@ -82,6 +83,28 @@ class Settings:
         for collection, day in other.expiry_days.items():
             days[collection] = max(day, days.get(collection, day))
         return replace(winner, expiry_days=days)
+
+
+def settings_from_plain(plain: object) -> Settings:
+    """Undo `Settings.to_plain`.
+
+    Raises:
+        InvalidDocument: a field is absent, of another type or out of its range.
+    """
+    if not isinstance(plain, dict):
+        raise InvalidDocument("field settings is missing or no dict")
+    archives = member_of(plain, "archives", list)
+    expiry = member_of(plain, "expiry_days", dict)
+    return Settings(
+        epoch=integer_of(plain, "epoch"),
+        placement=text_of(plain, "placement"),
+        replicas=integer_of(plain, "replicas"),
+        far_copies=integer_of(plain, "far_copies"),
+        archives=tuple(checked_items(archives, str, "archives")),
+        expiry_days=dict(
+            zip(expiry, checked_items(expiry.values(), int, "expiry_days"), strict=True)
+        ),
+    )
 
 
 def check_name(name: str) -> None:

@@ -160,10 +160,11 @@ def _operation(route: Route) -> dict[str, Any]:
                 media_type: {"schema": _body_schema(media_type)} for media_type in DECODERS
             },
         }
-    elif route.body == "polygon":
+    elif route.body is not None:
+        media_type = "application/geo+json" if route.body == "polygon" else "application/json"
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/geo+json": {"schema": {"type": "object"}}},
+            "content": {media_type: {"schema": {"type": "object"}}},
         }
     return operation
 

@@ -28,4 +28,4 @@ class Route:
     parameters: frozenset[str] = frozenset()
     answer: str = "application/json"
     role: Role | None = "read"
-    body: Literal["records", "polygon"] | None = None
+    body: Literal["records", "polygon", "object"] | None = None

@@ -1,6 +1,6 @@
 """The table of routes: what there is, who may call it, and what OpenAPI says of it."""
 
-from node.api import analysis, cluster, items, pages
+from node.api import analysis, cluster, items, pages, plans
 from node.api.route import Route
 
 _COLLECTION = "/collections/{collection}"
@@ -136,6 +136,33 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/cluster/ring", cluster.get_ring, "getRing", "Who owns what"),
     Route("GET", "/cluster/status", cluster.get_status, "getStatus", "This node and the members"),
+    Route(
+        "POST",
+        "/cluster/plans",
+        plans.post_plans,
+        "makePlan",
+        "Plan a change of the ring and show what it would cost",
+        role="operate",
+        body="object",
+    ),
+    Route(
+        "POST",
+        "/cluster/commit",
+        plans.post_commit,
+        "commitPlan",
+        "Commit a plan that was looked at",
+        role="operate",
+        body="object",
+    ),
+    Route(
+        "POST",
+        "/cluster/abort",
+        plans.post_abort,
+        "abortMoves",
+        "Stop the moves that were not handed over yet",
+        role="operate",
+        body="object",
+    ),
     Route("GET", "/health", cluster.get_health, "getHealth", "The process runs", role=None),
     Route("GET", "/ready", cluster.get_ready, "getReady", "Ready for requests", role=None),
     Route(

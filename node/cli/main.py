@@ -12,10 +12,16 @@ from zring import __version__
 from zring.errors import ZringError
 
 OWN_COMMANDS = {
+    "abort": "node.cli.changes:abort",
+    "commit": "node.cli.changes:commit",
     "doctor": "node.cli.doctor:doctor",
     "init": "node.cli.init:init",
+    "join": "node.cli.changes:join",
     "latest": "node.cli.latest:latest",
+    "leave": "node.cli.changes:leave",
+    "plan": "node.cli.plan:plan",
     "query": "node.cli.query:query",
+    "rebalance": "node.cli.changes:rebalance",
     "ring": "node.cli.ring:ring",
     "serve": "node.cli.serve:serve",
     "status": "node.cli.status:status",

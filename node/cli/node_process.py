@@ -7,6 +7,8 @@ import os
 import signal
 import ssl
 import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import click
 from aiohttp import web
@@ -22,11 +24,14 @@ from node.console import add_console
 from node.errors import ConfigInvalid
 from node.peer.http import HttpTransport
 from node.peer.identity import PeerIdentity
+from node.service.newcomer import Birth, first_ring
 from node.service.service import Service
 from node.storage.lmdb_engine import LmdbEngine
-from zring.ring import Ring, Settings, founding_ring
+from zring.errors import DifferentCluster
+from zring.ring import Ring, Settings
 
 log = logging.getLogger("zring.serve")
+T = TypeVar("T")
 
 
 async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
@@ -39,7 +44,11 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
         config = named_config(loaded, stored)
         if stored is None:
             await engine.write([], meta={META_NAME: identity_to_bytes(config)})
-        service = make_service(config, engine)
+        transport = make_transport(config)
+        ring = await unless_stopped(stop, ring_to_begin_with(config, engine, transport))
+        if ring is None:
+            return
+        service = make_service(config, engine, transport, ring)
         await service.start()
         try:
             await serve_clients(config, service, stop)
@@ -80,8 +89,8 @@ def _add_map(app: web.Application) -> None:
     app[CONSOLE] = add_console(app)
 
 
-def make_service(config: Config, engine: LmdbEngine) -> Service:
-    """The service with its real network, clock and disk; takes the peer port.
+def make_transport(config: Config) -> HttpTransport:
+    """The network between nodes; takes the peer port.
 
     Raises:
         ConfigInvalid: the port is taken.
@@ -99,9 +108,43 @@ def make_service(config: Config, engine: LmdbEngine) -> Service:
         transport.bind()
     except OSError as error:
         raise address_taken("node.peer_listen", config.node.peer_listen, error) from None
+    return transport
+
+
+async def ring_to_begin_with(config: Config, engine: LmdbEngine, transport: HttpTransport) -> Ring:
+    """See `first_ring`.
+
+    Raises:
+        ConfigInvalid: the seeds belong to another cluster.
+    """
+    cluster, seeds = config.cluster, config.node.seeds
+    birth = Birth(
+        cluster.id,
+        cluster.domain,
+        cluster.effective_grain_level,
+        cluster.founders,
+        Settings(placement=cluster.placement, replicas=cluster.replicas),
+    )
+    try:
+        return await first_ring(
+            birth,
+            engine,
+            transport,
+            seeds,
+            node_id=config.node.name,
+            timeout_ms=config.limits.peer_timeout_ms,
+        )
+    except DifferentCluster as error:
+        raise ConfigInvalid(str(error), setting="node.seeds") from None
+
+
+def make_service(
+    config: Config, engine: LmdbEngine, transport: HttpTransport, ring: Ring
+) -> Service:
+    """The service with its real network, clock and disk."""
     return Service(
         node_id=config.node.name,
-        ring=birth_ring(config),
+        ring=ring,
         engine=engine,
         transport=transport,
         clock=SystemClock(),
@@ -132,16 +175,16 @@ def address_taken(setting: str, address: str, error: OSError) -> ConfigInvalid:
     )
 
 
-def birth_ring(config: Config) -> Ring:
-    """The ring of a new cluster; the store's own ring is newer wherever it has one."""
-    cluster = config.cluster
-    return founding_ring(
-        cluster.id,
-        cluster.domain,
-        cluster.effective_grain_level,
-        cluster.founders or (config.node.name,),
-        Settings(epoch=0, placement=cluster.placement, replicas=cluster.replicas),
-    )
+async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of some work; None when the node was told to stop before that."""
+    stopped = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(work)
+    await asyncio.wait((stopped, working), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not working.done():
+        working.cancel()
+        return None
+    return await working
 
 
 def stop_event(*, stop_on_eof: bool) -> asyncio.Event:

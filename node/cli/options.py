@@ -38,10 +38,15 @@ def selection_options(command: Command) -> Command:
         click.option("--to", help="Times before this one (RFC 3339 with zone)."),
         click.option("--from", "from_", help="Times from this one on (RFC 3339 with zone)."),
         click.option("--datetime", "datetime_text", help="Instant or interval a/b, ends included."),
-        click.option("--bbox", callback=_read_bbox, help="west,south,east,north in degrees."),
     ):  # fmt: skip
         command = option(command)
-    return command
+    return bbox_option(command)
+
+
+def bbox_option(command: Command) -> Command:
+    """`--bbox`: an area."""
+    option = click.option("--bbox", callback=_read_bbox, help="west,south,east,north in degrees.")
+    return option(command)
 
 
 def selection(

@@ -164,6 +164,21 @@ class Channel:
             "GET", target, url=url, box=box, headers="Accept: application/json\r\n",
             timeout_s=timeout_s,
         )  # fmt: skip
+        return self._document(response, target)
+
+    def post_json(self, target: str, document: dict[str, Any]) -> dict[str, Any]:
+        """POST a document to `url`; the answer is one as well.
+
+        Raises:
+            PeerRefused: the answer is no JSON.
+        """
+        headers = "Accept: application/json\r\nContent-Type: application/json\r\n"
+        response = self.request(
+            "POST", target, url=self.url, headers=headers, body=orjson.dumps(document)
+        )
+        return self._document(response, target)
+
+    def _document(self, response: Response, target: str) -> dict[str, Any]:
         try:
             return orjson.loads(response.body)
         except orjson.JSONDecodeError:

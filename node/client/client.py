@@ -8,6 +8,7 @@ from typing import Any, Self
 from node.client.channel import TIMEOUT_S, Channel
 from node.client.connection import Response, Sink
 from node.client.fanout import FanOut
+from node.client.operations import Operations
 from node.client.parameters import BoundingBox, Time, box_to_e7, collection_path, query_string
 from node.client.result import AnswerCoverage, Result, coverage_of, joined
 from node.client.routing import Box
@@ -206,6 +207,11 @@ class Client:
     def beside(self, url: str) -> "Client":
         """A client with the same token and settings that asks only the node at another URL."""
         return Client(url, timeout_s=self._channel.timeout_s, direct=True, **self._credentials)
+
+    @property
+    def operations(self) -> Operations:
+        """Changing the cluster through the node behind `url`."""
+        return Operations(self._channel)
 
     def ring(self) -> dict[str, Any]:
         """Who owns what."""

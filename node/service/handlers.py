@@ -18,6 +18,7 @@ from node.service.catalogue import statistics_to_plain
 from node.service.latest import Latest
 from node.service.local import read_page
 from node.service.parts import Parts
+from node.service.plans import Plans
 from node.service.read import PAGE_BYTES_MAX, page_to_header
 from node.service.selection import header_to_query, select
 from node.service.watch import Watch, word_to_header
@@ -27,6 +28,9 @@ from zring.ring import to_document
 
 SPREAD_SHARE = 0.8
 """Part of the sender's deadline that a spreader uses; the rest brings its answer back in time."""
+
+_WITHOUT_RING = ("ring", "get_ring")
+"""Kinds that bring or ask for a ring, and so rest on none."""
 
 _Reply = tuple[dict[str, Any], bytes | memoryview]
 
@@ -38,12 +42,14 @@ class Handlers:
         self,
         parts: Parts,
         *,
+        plans: Plans,
         writer: Writer,
         aggregator: Aggregator,
         latest: Latest,
         watch: Watch,
     ) -> None:
         self._parts = parts
+        self._plans = plans
         self._writer = writer
         self._aggregator = aggregator
         self._latest = latest
@@ -51,12 +57,14 @@ class Handlers:
         self._by_kind: dict[str, Callable[[Message], Awaitable[_Reply]]] = {
             "probe": self._probe,
             "ring": self._ring,
+            "get_ring": self._get_ring,
             "store": self._store,
             "copy": self._copy,
             "scan": self._scan,
             "aggregate": self._aggregate,
             "latest": self._newest,
             "collections": self._collections,
+            "load": self._load,
         }
 
     async def handle(self, message: Message) -> Message:
@@ -72,7 +80,11 @@ class Handlers:
             )
         ring = parts.members.ring
         strange = message.kind == "probe" and message.header.get("cluster") != ring.cluster_id
-        if message.kind != "ring" and not strange and message.header.get("ring") != ring.digest():
+        if (
+            message.kind not in _WITHOUT_RING
+            and not strange
+            and message.header.get("ring") != ring.digest()
+        ):
             raise StaleRing(
                 "the request rests on another ring than this node's", document=to_document(ring)
             )
@@ -96,6 +108,9 @@ class Handlers:
         except DifferentCluster as error:
             raise BadRequest(str(error), field="ring") from None
         return {}, b""
+
+    async def _get_ring(self, _message: Message) -> _Reply:
+        return {}, to_document(self._parts.members.ring)
 
     async def _store(self, message: Message) -> _Reply:
         rows = bytes_to_rows(message.body)
@@ -165,6 +180,9 @@ class Handlers:
         collections = engine.statistics().collections
         plain = {name: statistics_to_plain(known) for name, known in sorted(collections.items())}
         return {"collections": plain}, b""
+
+    async def _load(self, _message: Message) -> _Reply:
+        return await self._plans.answer_load()
 
     def _deadline_ms(self, message: Message, *, share: float = 1.0) -> int:
         left = message.header.get("deadline_ms")

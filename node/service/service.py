@@ -27,6 +27,7 @@ from node.service.latest import Latest
 from node.service.members import META_RING, Members
 from node.service.parts import Parts
 from node.service.peers import Peers
+from node.service.plans import Plans
 from node.service.read import Reader
 from node.service.status import ClusterStatus, look
 from node.service.tasks import Tasks
@@ -113,8 +114,11 @@ class Service:
         self._latest = Latest(self._parts, self._catalogue)
         self._handback = Handback(self._parts)
         self._watch = Watch(self._parts, self._handback)
+        self.plans = Plans(self._parts)
+        """Plans and commits changes of the ring."""
         self._handlers = Handlers(
             self._parts,
+            plans=self.plans,
             writer=self._writer,
             aggregator=self._aggregator,
             latest=self._latest,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.records import Key, Rows
+from node.storage.bucket_digests import BucketDigests
+from zring.span import Spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,28 @@ class Engine(Protocol):
 
         Deleted records count: the answer says where to look, not what is there. None when there
         is no such record. Reads bounds, and at most the times of one slice's blocks.
+        """
+
+    async def digests(
+        self,
+        collection: str,
+        *,
+        level: int,
+        spans: Spans,
+        day_start: int,
+        day_stop: int,
+        by_day: bool,
+    ) -> BucketDigests:
+        """Set digests of the newest version of every record, deletions included.
+
+        Exact at one moment during the call, also while records lie in the log. Never stops the
+        event loop for more than about 10 ms.
+
+        Args:
+            level: of the cells that are told apart, 0 to 31; 0 takes everything together.
+            spans: codes to look at.
+            day_start, day_stop: half-open, days since the epoch (time // 86,400 s).
+            by_day: whether days are told apart.
         """
 
     def read_meta(self, name: str) -> bytes | None:

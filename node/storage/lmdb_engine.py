@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import lmdb
+import numpy as np
 
 from node.errors import StoreDamaged, StoreFull, Unavailable
 from node.records import TYPE_NAMES, Key, Rows, concat_rows
 from node.storage.block_cache import BlockCache, BlockMissing
+from node.storage.bucket_digests import DAY_US, BucketDigests, digests_of_rows, summed
 from node.storage.candidates import StepRequest
 from node.storage.collection import joined_types, widened
 from node.storage.engine import EngineStatistics, Scan, Step
@@ -32,11 +34,14 @@ from node.storage.view import CollectionView
 from node.storage.writer import Batches, Job, Writer
 from zring.domain import Domain
 from zring.morton import AXIS_STOP
+from zring.span import Spans
 
 Found = TypeVar("Found")
 
 VIEW_RETRIES_MAX = 100
 """Views taken before a missing block counts as damage; one retry is enough for each merge."""
+DIGEST_STEP_ROWS = 8_000
+"""Rows that are hashed between two turns of the loop: some milliseconds."""
 FULL_MARGIN = 32
 """A store is called full when less than this part of the map (at most a commit) still fits."""
 WIDE_DOMAIN_PADDING = 2
@@ -163,6 +168,40 @@ class LmdbEngine:
         self._check_open()
         return self._read(
             collection, lambda view, txn: newest_time(view, self._cache, txn, until=until)
+        )
+
+    async def digests(
+        self,
+        collection: str,
+        *,
+        level: int,
+        spans: Spans,
+        day_start: int,
+        day_stop: int,
+        by_day: bool,
+    ) -> BucketDigests:
+        """From the rows, step by step; see `Engine`."""
+        scan = Scan(
+            collection,
+            time_start=day_start * DAY_US,
+            time_stop=day_stop * DAY_US,
+            spans=spans,
+            deletions=True,
+        )
+        found: list[BucketDigests] = []
+        after: Key | None = None
+        while True:
+            step = self.scan(scan, after=after, rows_max=DIGEST_STEP_ROWS)
+            found.append(digests_of_rows(collection, step.rows, level=level, by_day=by_day))
+            after = step.resume
+            if after is None:
+                break
+            await asyncio.sleep(0)
+        return summed(
+            np.concatenate([part.cells for part in found]),
+            np.concatenate([part.days for part in found]),
+            np.concatenate([part.totals for part in found]),
+            np.concatenate([part.counts for part in found]),
         )
 
     def _read(

@@ -13,15 +13,18 @@ import numpy as np
 
 from node.errors import StoreFull, Unavailable
 from node.records import Key, Rows, concat_rows, empty_rows, newest_rows, sort_rows
+from node.storage.bucket_digests import DAY_US, BucketDigests, digests_of_rows
 from node.storage.collection import widened, with_records
 from node.storage.engine import CollectionStatistics, EngineStatistics, Scan, Step
 from node.storage.selection import (
+    inside_spans,
     matching,
     select_columns,
     sensor_hashes,
     without_sensor_names,
 )
 from zring.domain import Domain
+from zring.span import Spans
 
 Batches = Sequence[tuple[str, Rows]]
 STEP_ROWS_MAX = 50_000
@@ -156,6 +159,23 @@ class MemoryEngine:
         self._check_alive()
         times = self._collection_rows(collection).time
         return max(times[times <= until].tolist(), default=None)
+
+    async def digests(
+        self,
+        collection: str,
+        *,
+        level: int,
+        spans: Spans,
+        day_start: int,
+        day_stop: int,
+        by_day: bool,
+    ) -> BucketDigests:
+        """Of all rows, at once; see `Engine`."""
+        self._check_alive()
+        rows = self._collection_rows(collection)
+        mask = (rows.time >= day_start * DAY_US) & (rows.time < day_stop * DAY_US)
+        mask &= inside_spans(rows.code, spans)
+        return digests_of_rows(collection, rows.where(mask), level=level, by_day=by_day)
 
     def read_meta(self, name: str) -> bytes | None:
         """A setting as last written durably."""

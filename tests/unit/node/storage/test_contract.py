@@ -12,12 +12,23 @@ import pyarrow as pa
 import pytest
 
 from node.errors import StoreFull, Unavailable
-from node.records import JSON, Key, Rows, concat_rows, json_text, sort_rows
+from node.records import (
+    JSON,
+    Key,
+    Rows,
+    concat_rows,
+    json_text,
+    newest_rows,
+    record_digests,
+    sort_rows,
+)
+from node.storage.bucket_digests import DAY_MAX, DAY_MIN
 from node.storage.engine import Engine, Scan
 from node.storage.lmdb_engine import LmdbEngine
 from node.storage.memory_engine import MemoryDisk, MemoryEngine
 from node.storage.settings import EngineSettings
 from zring.domain import DEMO_DOMAIN
+from zring.span import EVERYTHING
 
 DAY = 86_400_000_000
 SMALL = EngineSettings(
@@ -125,6 +136,44 @@ async def test_written_rows_are_found_and_writing_again_changes_nothing(store: S
 
     await merged_too(store, check)
     assert store.engine.statistics().records == 500
+
+
+async def test_digests_are_of_the_newest_versions_wherever_they_lie(store: Store) -> None:
+    rows = make_rows(3_000)
+    await store.engine.write([("c", rows)])
+    await store.engine.merge()
+    corrected = make_rows(40, start=100, version=5)
+    deleted = make_rows(20, start=900, version=7, deleted=True)
+    await store.engine.write([("c", corrected), ("c", deleted), ("c", rows.slice(0, 500))])
+    newest = newest_rows(sort_rows(concat_rows([rows, corrected, deleted])))
+    middle = int(np.median(rows.code))
+
+    async def check() -> None:
+        for level, by_day in ((0, False), (8, True), (3, False), (31, True)):
+            found = await store.engine.digests(
+                "c", level=level, spans=((0, middle),), day_start=2, day_stop=15, by_day=by_day
+            )
+            inside = newest.where(
+                (newest.code < middle) & (newest.time >= 2 * DAY) & (newest.time < 15 * DAY)
+            )
+            digests = record_digests("c", inside).tolist()
+            expected: dict[tuple[int, int], list[int]] = {}
+            for index, digest in enumerate(digests):
+                day = int(inside.time[index]) // DAY if by_day else 0
+                cell = int(inside.code[index]) >> (62 - 2 * level)
+                expected.setdefault((day, cell), []).append(digest)
+            assert list(zip(found.days.tolist(), found.cells.tolist(), strict=True)) == sorted(
+                expected
+            )
+            for at, key in enumerate(sorted(expected)):
+                assert int(found.totals[at]) == sum(expected[key]) % (1 << 64)
+                assert int(found.counts[at]) == len(expected[key])
+        nothing = await store.engine.digests(
+            "unknown", level=4, spans=EVERYTHING, day_start=DAY_MIN, day_stop=DAY_MAX, by_day=True
+        )
+        assert len(nothing) == 0
+
+    await merged_too(store, check)
 
 
 async def test_scans_select_by_time_box_spans_sensors_and_columns(store: Store) -> None:
