@@ -20,7 +20,7 @@ FOR_EVER_S = 3_600
 """A sleep that long stands for a peer that never answers; no sleep at all only yields."""
 MAY_CATCH_EVERYTHING = {
     "node/api/edge.py": 1,  # the outermost loop of the client door: every request gets an answer
-    "node/peer/http.py": 1,  # the same of the peer door: a message that trips a handler stops nothing
+    "node/peer/http.py": 1,  # the same of the peer door: a hostile message stops nothing
     "bench/__main__.py": 1,  # one broken figure must not cost the others
     "bench/fleet.py": 1,  # a process that reports to its parent, which raises it again
     "tests/cluster/test_random_queries.py": 1,  # a thread that reports to its test
