@@ -1,6 +1,7 @@
 """The table of routes: what there is, who may call it, and what OpenAPI says of it."""
 
-from node.api import analysis, cluster, items, pages, plans
+from node.api import analysis, cluster, items, pages, plans, store
+from node.api.formats import ARROW
 from node.api.route import Route
 
 _COLLECTION = "/collections/{collection}"
@@ -162,6 +163,15 @@ ROUTES: tuple[Route, ...] = (
         "Stop the moves that were not handed over yet",
         role="operate",
         body="object",
+    ),
+    Route(
+        "GET",
+        "/cluster/store/{collection}",
+        store.get_store,
+        "getStore",
+        "The records of a collection that are in this node's own store, copies included",
+        answer=ARROW.media_type,
+        role="operate",
     ),
     Route("GET", "/health", cluster.get_health, "getHealth", "The process runs", role=None),
     Route("GET", "/ready", cluster.get_ready, "getReady", "Ready for requests", role=None),

@@ -62,7 +62,7 @@ async def _send_parts(
         await response.write_eof()
     except (NodeError, pa.ArrowException) as error:
         LOG.warning("stream of %s cut: %s", question.query.collection, error)
-        _cut(request)
+        cut(request)
     return response
 
 
@@ -72,7 +72,8 @@ async def _send(response: web.StreamResponse, state: State, body: bytes) -> None
         await response.write(body)
 
 
-def _cut(request: web.Request) -> None:
+def cut(request: web.Request) -> None:
+    """End the connection at once: the client sees a broken body, never a short one."""
     if request.transport is not None:
         request.transport.abort()
 
@@ -143,7 +144,7 @@ class _CsvEncoder(_ColumnEncoder):
 class _ArrowEncoder(_ColumnEncoder):
     def __init__(self, form: Format, types: dict[str, Any]) -> None:
         super().__init__(form, types)
-        self._sink = _Sink()
+        self._sink = Sink()
         self._writer: Any = None
 
     def start(self, rows: Rows) -> bytes:
@@ -161,7 +162,7 @@ class _ArrowEncoder(_ColumnEncoder):
         return self._sink.taken()
 
 
-class _Sink:
+class Sink:
     """What an Arrow writer wrote since the last look."""
 
     closed = False
@@ -170,10 +171,12 @@ class _Sink:
         self._parts: list[bytes] = []
 
     def write(self, data: Any) -> int:
+        """Keep a copy of the bytes."""
         self._parts.append(bytes(data))
         return len(data)
 
     def taken(self) -> bytes:
+        """Everything since the last call."""
         parts, self._parts = self._parts, []
         return b"".join(parts)
 

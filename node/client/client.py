@@ -4,6 +4,9 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
+from urllib.parse import quote
+
+import pyarrow as pa
 
 from node.client.channel import TIMEOUT_S, Channel
 from node.client.connection import Response, Sink
@@ -229,6 +232,15 @@ class Client:
         target, box, timeout_s = self._target(collection, "items", selection, {}, format=format)
         response = self._channel.request("GET", target, box=box, timeout_s=timeout_s, sink=sink)
         return coverage_of(response.headers)
+
+    def stored(self, collection: str, *, timeout_s: float | None = None) -> pa.Table:
+        """What the store of the node behind `url` itself holds of a collection; needs `operate`.
+
+        Columns sensor, time, lon, lat, version, deleted, code, digest, in key order.
+        """
+        target = f"/cluster/store/{quote(collection, safe='')}"
+        response = self._channel.request("GET", target, url=self.url, timeout_s=timeout_s)
+        return Result(response.body, coverage_of(response.headers)).table
 
     # Records
 
