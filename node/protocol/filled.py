@@ -1,0 +1,215 @@
+"""For which codes this node's store is filled, and what others may make of a node's claim.
+
+A store is filled for codes when it was verified equal with every filled node in contact, under
+the ring in force (PROTOCOL 3.1). What is said once is lost in three ways: the ring changes
+(verifications start again; codes that the node newly holds are unfilled, whatever it had there
+before), the store is lost or an old image restored (everything), or the node lets go of codes
+that it no longer holds.
+
+Founders' first stores are filled by birth (3.2). That claim is the only one that nobody has
+verified, so it yields to anybody who remembers another store of that node.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgpack
+
+from node.protocol.rules import ALL_RULES, Rules
+from node.protocol.word import Word, plain_to_spans, spans_to_plain
+from zring.span import EVERYTHING, Spans, intersect, subtract, union
+
+_VERSION = 1
+
+Verdict = Literal["keep", "drop", "renew"]
+Debts = dict[str, dict[str, Spans]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a store says of itself, as it is persisted in it.
+
+    Attributes:
+        birth: the store is a founder's first one and was never verified since.
+    """
+
+    spans: Spans = ()
+    birth: bool = False
+
+
+def claim_to_document(claim: Claim) -> bytes:
+    """A claim for the engine's settings."""
+    packed: bytes = msgpack.packb(
+        {"version": _VERSION, "spans": spans_to_plain(claim.spans), "birth": claim.birth}
+    )
+    return packed
+
+
+def document_to_claim(document: bytes | None) -> Claim | None:
+    """Undo `claim_to_document`; None for a store that never said anything."""
+    if document is None:
+        return None
+    content: dict[str, Any] = msgpack.unpackb(document)
+    assert content["version"] == _VERSION, content["version"]
+    return Claim(plain_to_spans(content["spans"]), bool(content["birth"]))
+
+
+class Filled:
+    """This node's claim, and the verifications that are to widen it.
+
+    Nothing counts before it is durable: `verified` says what may be claimed, the shell persists
+    that, and then hands it to `become`.
+    """
+
+    __slots__ = ("_rules", "_said", "claim")
+
+    def __init__(self, claim: Claim, *, rules: Rules = ALL_RULES) -> None:
+        self._rules = rules
+        self._said: dict[str, Spans] = {}
+        self.claim = claim
+
+    @property
+    def spans(self) -> Spans:
+        """The codes for which this node's store is filled."""
+        return self.claim.spans
+
+    def note(self, peer: str, spans: Spans) -> None:
+        """A peer says, under the ring in force and of the store in use, that this node has all
+        that it has in these codes."""
+        self._said[peer] = union(self._said.get(peer, ()), spans)
+
+    def verified(
+        self, held: Spans, others: Mapping[str, Spans], *, agreeing: frozenset[str]
+    ) -> Spans:
+        """Codes for which every filled node in contact has said so, at least one.
+
+        Args:
+            held: codes that this node holds.
+            others: node in contact, without this one → codes for which it is filled.
+            agreeing: those of them that have the same ring.
+        """
+        wanted = subtract(held, self.spans)
+        said_by_some: Spans = ()
+        unsaid: Spans = ()
+        for node, filled in sorted(others.items()) if wanted else ():
+            theirs = intersect(wanted, filled)
+            said = intersect(theirs, self._said.get(node, ())) if node in agreeing else ()
+            said_by_some = union(said_by_some, said)
+            unsaid = union(unsaid, subtract(theirs, said))
+        return subtract(said_by_some, unsaid) if self._rules.every_filled_verifies else said_by_some
+
+    def acceptable(self, spans: Spans, held: Spans, others: Mapping[str, Spans]) -> Spans:
+        """Of some codes those whose loss a person may accept: held, and nobody in contact is
+        filled there."""
+        open_spans = intersect(spans, subtract(held, self.spans))
+        for filled in others.values():
+            open_spans = subtract(open_spans, filled)
+        return open_spans
+
+    def after_ring_change(self, gained: Spans) -> Claim:
+        """The claim under a ring by which this node newly holds some codes."""
+        if not self._rules.won_spans_unfilled:
+            return Claim(union(self.spans, gained), self.claim.birth)
+        return Claim(subtract(self.spans, gained), self.claim.birth)
+
+    def widened(self, spans: Spans) -> Claim:
+        """The claim with what was verified, or accepted by a person."""
+        return Claim(union(self.spans, spans), birth=False)
+
+    def become(self, claim: Claim) -> None:
+        """The claim is durable."""
+        self.claim = claim
+
+    def forget_said(self) -> None:
+        """The ring has changed, or the store: what was verified before does not count."""
+        if self._rules.ring_voids_verifications:
+            self._said.clear()
+
+
+def judge_own_store(
+    *, store_id: str, sequence: int, birth: bool, remembered: Iterable[tuple[str, int]]
+) -> Verdict:
+    """What this node makes of what others remember of its stores.
+
+    Args:
+        sequence: of the last durable log entry, now: nobody can have seen a greater one.
+        remembered: (store id, greatest sequence seen), one for each member that says so.
+    Returns:
+        `renew`: the store is a restored image and must get a new id; `drop`: the claim by birth
+        is wrong, there was another store before this one.
+    """
+    known = list(remembered)
+    if any(theirs == store_id and seen > sequence for theirs, seen in known):
+        return "renew"
+    if birth and any(theirs != store_id for theirs, _ in known):
+        return "drop"
+    return "keep"
+
+
+def believed(
+    word: Word, remembered: Iterable[tuple[str, int]], *, rules: Rules = ALL_RULES
+) -> Spans:
+    """The codes for which others take a node for filled.
+
+    Args:
+        remembered: what other members remember of its stores: counts against a claim by birth.
+    """
+    if word.life == "starting":
+        return ()  # it has not heard yet what others remember of it
+    if word.birth and rules.lost_stores_unfilled:
+        if any(store_id != word.store_id for store_id, _ in remembered):
+            return ()
+    return word.filled
+
+
+def remember_store(known: tuple[str, int] | None, word: Word) -> tuple[str, int]:
+    """What to remember of a node's store after a word of it.
+
+    A claim by birth does not replace the memory of a former store: the node would never hear
+    that it had one. Neither does a lower sequence.
+    """
+    if known is None:
+        return word.store_id, word.sequence
+    store_id, sequence = known
+    if store_id != word.store_id:
+        return known if word.birth else (word.store_id, word.sequence)
+    return store_id, max(sequence, word.sequence)
+
+
+def debts_told(
+    words: Mapping[str, Word],
+    *,
+    ring_digest: int,
+    gained: Mapping[int, Mapping[str, Spans]],
+    rules: Rules = ALL_RULES,
+) -> Debts:
+    """Holder → member → codes in which the member may have what the holder lacks.
+
+    A member's word speaks of the holders of its own ring, and of the stores that it knows: to
+    holders that its ring does not name, or whose store is a newer one, it may owe anything.
+
+    Args:
+        words: of the members in contact, this node included.
+        gained: digest of a former ring → node → codes that it holds now and did not then; words
+            under rings that are neither this nor a former one must have been left out.
+    """
+    debts: Debts = {}
+
+    def owes(member: str, holder: str, spans: Spans) -> None:
+        if holder != member and spans:
+            of_holder = debts.setdefault(holder, {})
+            of_holder[member] = union(of_holder.get(member, ()), spans)
+
+    for member, word in sorted(words.items()):
+        for holder, spans in word.owed.items():
+            owes(member, holder, spans)
+        if rules.other_rings_untrusted and word.ring_digest != ring_digest:
+            for holder, spans in gained[word.ring_digest].items():
+                owes(member, holder, spans)
+        if rules.lost_stores_unfilled:
+            for holder, (store_id, _) in word.stores.items():
+                theirs = words.get(holder)
+                if theirs is not None and theirs.store_id != store_id:
+                    owes(member, holder, EVERYTHING)
+    return debts
