@@ -86,7 +86,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
                     "records": member.records,
                     "store_id": member.store_id,
                     "sequence": member.sequence,
-                    "unfilled": member.unfilled,
+                    "unfilled": bool(member.unfilled),
                     "owed": member.owed,
                     "area": spans_to_shape(member.owns, state.domain),
                     "holds": spans_to_shape(member.holds, state.domain),

@@ -148,18 +148,29 @@ def judge_own_store(
 
 
 def believed(
-    word: Word, remembered: Iterable[tuple[str, int]], *, rules: Rules = ALL_RULES
+    word: Word,
+    *,
+    seen: tuple[str, int] | None,
+    remembered: Iterable[tuple[str, int]],
+    rules: Rules = ALL_RULES,
 ) -> Spans:
     """The codes for which others take a node for filled.
 
     Args:
-        remembered: what other members remember of its stores: counts against a claim by birth.
+        seen: what this node remembers of its store; a lower sequence is a restored image.
+        remembered: what other members remember of it; counts against a claim by birth.
     """
     if word.life == "starting":
         return ()  # it has not heard yet what others remember of it
-    if word.birth and rules.lost_stores_unfilled:
-        if any(store_id != word.store_id for store_id, _ in remembered):
+    if not rules.lost_stores_unfilled:
+        return word.filled
+    known = list(remembered)
+    if seen is not None:
+        known.append(seen)
+        if seen[0] == word.store_id and word.sequence < seen[1]:
             return ()
+    if word.birth and any(store_id != word.store_id for store_id, _ in known):
+        return ()
     return word.filled
 
 

@@ -9,7 +9,6 @@ often: nothing is half done, and the codes stay where they are.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random
 
 from node.protocol.rules import ALL_RULES, Rules
 from zring.ring import Ring
@@ -108,11 +107,12 @@ class Flips:
         self.turns = turns
         return due
 
-    def failed(self, target: str, reason: str, *, now_ms: int, rng: Random) -> None:
-        """A try came to nothing; the next one waits longer, by chance not in step with others."""
+    def failed(self, target: str, reason: str, *, now_ms: int, chance: float) -> None:
+        """A try came to nothing; the next one waits longer, by chance ([0, 1)) not in step with
+        others."""
         turn = self.turns.get(target)
         if turn is None:
             return
         pause_ms = min(RETRY_MS_MIN << min(turn.failures, 16), RETRY_MS_MAX)
-        due_ms = now_ms + round(pause_ms * rng.uniform(0.5, 1.5))
+        due_ms = now_ms + round(pause_ms * (0.5 + chance))
         self.turns[target] = Turn(turn.spans, turn.failures + 1, due_ms, reason)

@@ -7,8 +7,7 @@ learned from what it says. Members are remembered for ever and probed for ever.
     unknown ──replied──► alive ──`away_after_probes` failures in a row──► away ──replied──► alive
 
 A reply carries the member's store id and log sequence. Another store id, or a lower sequence
-under the same one, means that the store was lost or an old image restored: the member is
-unfilled until every other member has sent it what it has (PROTOCOL 3.1).
+under the same one, means that the store was lost or an old image restored (PROTOCOL 3.1).
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,14 +25,12 @@ class Replied:
 
     Attributes:
         sent_us: this node's wall clock when the probe was sent.
-        unfilled: members that it takes for unfilled.
         addresses: of the members that it knows.
     """
 
     address: str
     word: Word
     sent_us: int
-    unfilled: tuple[str, ...] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -93,7 +90,6 @@ class Member:
         since_us: when it entered its state; for `away`, the last contact.
         word: its last, None before the first.
         as_of_us: this node's wall clock when the probe was sent that brought `word`.
-        takes_unfilled: members that it takes for unfilled.
     """
 
     node: str
@@ -102,10 +98,8 @@ class Member:
     address: str = ""
     store_id: str = ""
     sequence: int = 0
-    unfilled: bool = False
     word: Word | None = None
     as_of_us: int = 0
-    takes_unfilled: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -190,20 +184,6 @@ class Health:
         }
         self.epoch += 1
 
-    def fill(self, node: str) -> None:
-        """Every other member has sent this one what it has."""
-        self.members[node] = replace(self.members[node], unfilled=False)
-        self.epoch += 1
-
-    def is_unfilled_here(self, store_id: str) -> bool:
-        """Whether others say that this node's own store is not what they knew."""
-        return any(
-            self._here in member.takes_unfilled
-            or member.word.stores.get(self._here, (store_id, 0))[0] != store_id
-            for member in self.members.values()
-            if member.word is not None and member.state == "alive"
-        )
-
     def contact(self) -> frozenset[str]:
         """Members that answer, without this node."""
         return frozenset(node for node, member in self.members.items() if member.state == "alive")
@@ -264,10 +244,8 @@ class Health:
             address=address,
             store_id=word.store_id,
             sequence=word.sequence,
-            unfilled=member.unfilled or lost,
             word=word,
             as_of_us=event.sent_us,
-            takes_unfilled=event.unfilled,
         )
         if state_changed or lost or member.word is None or _told(member) != _told(known):
             self.epoch += 1
@@ -338,4 +316,5 @@ def _told(member: Member) -> tuple[object, ...]:
     """The parts of its words that routes and coverage depend on."""
     assert member.word is not None
     stores = {node: store_id for node, (store_id, _) in member.word.stores.items()}
-    return member.word.owed, stores, member.takes_unfilled
+    word = member.word
+    return word.owed, stores, word.filled, word.birth, word.life, word.ring_digest

@@ -28,6 +28,8 @@ class Counters:
     bytes_sent: int = 0
     bytes_received: int = 0
     rings_adopted: int = 0
+    flips_done: int = 0
+    flips_failed: int = 0
     members_refused: int = 0
 
     def frozen(self) -> Mapping[str, int]:

@@ -12,9 +12,11 @@ from typing import Any
 from node.errors import BadRequest, StaleRing
 from node.peer.rows import bytes_to_rows, rows_to_bytes
 from node.peer.transport import Message
+from node.protocol.word import plain_to_spans
 from node.query import TIME_MAX, TIME_MIN, AggregateQuery
 from node.service.aggregate import Aggregator, check_aggregate, partial_to_message
 from node.service.catalogue import statistics_to_plain
+from node.service.filled import Filling
 from node.service.latest import Latest
 from node.service.local import read_page
 from node.service.parts import Parts
@@ -47,6 +49,7 @@ class Handlers:
         aggregator: Aggregator,
         latest: Latest,
         watch: Watch,
+        filling: Filling,
     ) -> None:
         self._parts = parts
         self._plans = plans
@@ -54,6 +57,7 @@ class Handlers:
         self._aggregator = aggregator
         self._latest = latest
         self._watch = watch
+        self._filling = filling
         self._by_kind: dict[str, Callable[[Message], Awaitable[_Reply]]] = {
             "probe": self._probe,
             "ring": self._ring,
@@ -64,6 +68,7 @@ class Handlers:
             "aggregate": self._aggregate,
             "latest": self._newest,
             "collections": self._collections,
+            "in_step": self._in_step,
             "load": self._load,
         }
 
@@ -183,6 +188,12 @@ class Handlers:
 
     async def _load(self, _message: Message) -> _Reply:
         return await self._plans.answer_load()
+
+    async def _in_step(self, message: Message) -> _Reply:
+        header = message.header
+        spans = plain_to_spans(header.get("spans"))
+        await self._filling.noted(_text(header, "from"), _text(header, "store"), spans)
+        return {}, b""
 
     def _deadline_ms(self, message: Message, *, share: float = 1.0) -> int:
         left = message.header.get("deadline_ms")

@@ -14,21 +14,24 @@ from node.clock import Clock
 from node.config import Limits
 from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
+from node.protocol.filled import Verdict, believed, debts_told, judge_own_store, remember_store
 from node.protocol.health import Effect, Event, Health, Refused, StoreLost
 from node.protocol.hints import CELL_LEVEL, Hints
 from node.protocol.routing import ReaderMap, Route, Standing
-from node.protocol.word import Word
+from node.protocol.rules import Rules
+from node.protocol.word import Life, Word
 from node.query import Coverage
 from node.service.counters import Counters
+from node.service.holding import Holding, RingChange
 from node.storage.engine import Engine
 from zring.errors import InvalidDocument
-from zring.placement import HolderMap, holder_map
-from zring.ring import Ring, from_document, merge, to_document
+from zring.placement import HolderMap
+from zring.ring import Ring, from_document, to_document
 from zring.span import Spans, intersect, spans_to_cells
 
-META_RING = "ring"
 META_HINTS = "hints"
 META_MEMBERS = "members"
+META_STORES = "stores"
 META_VERSION = "hlc"
 
 
@@ -37,7 +40,8 @@ class View:
     """One consistent look at the cluster.
 
     Attributes:
-        standing: who is in contact, unfilled, owed; `readers`: who reads what under it.
+        standing: who is in contact, filled, owed; `readers`: who reads what under it.
+        rings: node in contact → digest of the ring that its word rests on.
         away: member without contact → since when (microseconds).
         addresses: member → peer address, as far as known.
     """
@@ -46,15 +50,17 @@ class View:
     holders: HolderMap
     standing: Standing
     readers: ReaderMap
+    rings: Mapping[str, int]
     away: Mapping[str, int]
     addresses: Mapping[str, str]
+    rules: Rules
 
     def readers_without(self, failed: frozenset[str]) -> ReaderMap:
         """Readers when these members are left out as well."""
         if not failed:
             return self.readers
         standing = self.standing.without(failed)
-        return ReaderMap(self.ring.domain, self.holders, standing)
+        return ReaderMap(self.ring.domain, self.holders, standing, rules=self.rules)
 
 
 class Members:
@@ -72,6 +78,7 @@ class Members:
         clock: Clock,
         limits: Limits,
         counters: Counters,
+        rules: Rules,
     ) -> None:
         self.node_id = node_id
         self.url = url
@@ -79,9 +86,10 @@ class Members:
         self._engine = engine
         self._clock = clock
         self._counters = counters
-        stored = engine.read_meta(META_RING)
-        self.ring = ring if stored is None else merge(ring, from_document(stored))
-        self._holders = holder_map(self.ring)
+        self._rules = rules
+        self.life: Life = "starting"
+        self.holding = Holding(node_id=node_id, ring=ring, engine=engine, rules=rules)
+        self.holding.followers.append(self._follow)
         self.hints = Hints.decode(engine.read_meta(META_HINTS))
         remembered = engine.read_meta(META_MEMBERS)
         self.health = Health(
@@ -98,10 +106,22 @@ class Members:
             else {node: tuple(known) for node, known in msgpack.unpackb(remembered).items()},
         )
         self._remembered = self.health.remembered()
+        stores = engine.read_meta(META_STORES)
+        self._stores: dict[str, tuple[str, int]] = (
+            {}
+            if stores is None
+            else {node: tuple(known) for node, known in msgpack.unpackb(stores).items()}
+        )
+        self._stores_persisted = {node: known[0] for node, known in self._stores.items()}
         self._view: View | None = None
         self._view_epochs = (-1, -1, -1)
         self.refusals: dict[str, str] = {}
         """Address → why what answers there is not taken for a member."""
+
+    @property
+    def ring(self) -> Ring:
+        """The ring in force."""
+        return self.holding.ring
 
     def ring_digest(self) -> int:
         """Digest of the ring in force."""
@@ -109,7 +129,7 @@ class Members:
 
     def view(self) -> View:
         """The current view; the same object until something changes."""
-        epochs = (self.ring_digest(), self.health.epoch, self.hints.epoch)
+        epochs = (self.holding.epoch, self.health.epoch, self.hints.epoch)
         if self._view is None or epochs != self._view_epochs:
             self._view = self._look()
             self._view_epochs = epochs
@@ -155,38 +175,37 @@ class Members:
             theirs = from_document(document)
         except InvalidDocument as error:
             raise BadRequest(str(error), field="ring") from None
-        merged = merge(self.ring, theirs)
-        if merged.digest() != self.ring.digest():
-            await self._engine.write([], meta={META_RING: to_document(merged)})
-            # Another adoption may have finished while this one waited for the disk.
-            self.ring = merge(self.ring, merged)
-            self._holders = holder_map(self.ring)
-            self.health.know(self.ring.members())
+        if await self.holding.change(theirs):
             self._counters.rings_adopted += 1
         return None if self.ring.digest() == theirs.digest() else to_document(self.ring)
 
     def word(self) -> Word:
         """What this node says of itself."""
         statistics = self._engine.statistics()
-        store_id = self._engine.store_id
-        filled = not self.health.is_unfilled_here(store_id)
         return Word(
             node=self.node_id,
             cluster=self.ring.cluster_id,
-            store_id=store_id,
+            store_id=self._engine.store_id,
             sequence=self._engine.sequence,
+            birth=self.holding.filled.claim.birth,
             address=self.address,
             url=self.url,
             records=statistics.records,
             ring_digest=self.ring_digest(),
             clock_us=self._clock.now_us(),
-            filled=self._holders.spans_of(self.node_id) if filled else (),
+            life=self.life,
+            filled=self.holding.filled.spans,
             owed=self.hints.summary(),
-            stores={
-                node: (member.store_id, member.sequence)
-                for node, member in sorted(self.health.members.items())
-                if member.store_id
-            },
+            stores=dict(sorted(self._stores.items())),
+        )
+
+    def verdict(self) -> Verdict:
+        """What to make of this node's own store, by what others remember of it."""
+        return judge_own_store(
+            store_id=self._engine.store_id,
+            sequence=self._engine.sequence,
+            birth=self.holding.filled.claim.birth,
+            remembered=self._remembered_of(self.node_id),
         )
 
     def step(self, event: Event) -> list[Effect]:
@@ -197,8 +216,11 @@ class Members:
                 self.refusals[effect.address] = effect.reason
                 self._counters.members_refused += 1
             elif isinstance(effect, StoreLost):
-                self._owe_everything(effect.node)
-        self._fill()
+                shared = intersect(self.holding.holders.spans_of(effect.node), self.holding.held)
+                self._owe_all_in(effect.node, shared)
+        for node, member in self.health.members.items():
+            if member.word is not None and member.state == "alive":
+                self._stores[node] = remember_store(self._stores.get(node), member.word)
         return effects
 
     def changed_settings(self) -> dict[str, bytes]:
@@ -213,78 +235,91 @@ class Members:
         }:
             meta[META_MEMBERS] = msgpack.packb(remembered)
             self._remembered = remembered
+        stores = {node: known[0] for node, known in self._stores.items()}
+        if stores != self._stores_persisted:
+            meta[META_STORES] = msgpack.packb(dict(sorted(self._stores.items())))
+            self._stores_persisted = stores
         return meta
 
     def _look(self) -> View:
-        here = frozenset((self.node_id,))
-        contact = self.health.contact() | here
-        members = self.health.members
-        unfilled = self._unfilled()
+        holding, members = self.holding, self.health.members
+        contact = self.health.contact() | {self.node_id}
+        known = {holding.ring.digest(), *holding.gained}
+        words = {self.node_id: self.word()}
+        for node in sorted(contact - {self.node_id}):
+            word = members[node].word
+            if word is not None and word.ring_digest in known:
+                words[node] = word
         standing = Standing(
             contact=contact,
-            filled={node: self._holders.spans_of(node) for node in sorted(contact - unfilled)},
-            owed=self._owed(contact),
+            filled={node: self._believed(word) for node, word in words.items()},
+            owed=debts_told(
+                words,
+                ring_digest=holding.ring.digest(),
+                gained=holding.gained,
+                rules=self._rules,
+            ),
+            unheard=contact - words.keys(),
         )
         return View(
-            ring=self.ring,
-            holders=self._holders,
+            ring=holding.ring,
+            holders=holding.holders,
             standing=standing,
-            readers=ReaderMap(self.ring.domain, self._holders, standing),
+            readers=ReaderMap(holding.ring.domain, holding.holders, standing, rules=self._rules),
+            rings={node: word.ring_digest for node, word in words.items()},
             away=self.health.away(),
             addresses={node: member.address for node, member in sorted(members.items())},
+            rules=self._rules,
         )
 
-    def _unfilled(self) -> frozenset[str]:
-        unfilled = {node for node, member in self.health.members.items() if member.unfilled}
-        if self.health.is_unfilled_here(self._engine.store_id):
-            unfilled.add(self.node_id)
-        return frozenset(unfilled)
+    def filled_of(self, node: str) -> Spans:
+        """The codes for which a member counts as filled, in contact or not."""
+        member = self.health.members.get(node)
+        word = self.word() if node == self.node_id else member and member.word
+        return self._believed(word) if word else ()
 
-    def _owed(self, contact: frozenset[str]) -> dict[str, dict[str, Spans]]:
-        owed: dict[str, dict[str, Spans]] = {}
-        for holder, spans in self.hints.summary().items():
-            owed.setdefault(holder, {})[self.node_id] = spans
-        for keeper in sorted(contact - {self.node_id}):
-            word = self.health.members[keeper].word
-            for holder, spans in (word.owed if word else {}).items():
-                if holder != keeper:
-                    owed.setdefault(holder, {})[keeper] = spans
-        return owed
+    def _believed(self, word: Word) -> Spans:
+        """The codes for which a member counts as filled, this one included."""
+        if word.node == self.node_id:
+            return word.filled if self.verdict() == "keep" else ()
+        return believed(
+            word,
+            seen=self._stores.get(word.node),
+            remembered=self._remembered_of(word.node),
+            rules=self._rules,
+        )
 
-    def _owe_everything(self, node: str) -> None:
-        """A member's store was lost: all that both hold is sent again."""
-        shared = intersect(self._holders.spans_of(node), self._holders.spans_of(self.node_id))
+    def _remembered_of(self, node: str) -> list[tuple[str, int]]:
+        """What other members remember of a node's store."""
+        return [
+            member.word.stores[node]
+            for _, member in sorted(self.health.members.items())
+            if member.word is not None and node in member.word.stores
+        ]
+
+    def _follow(self, change: RingChange) -> None:
+        """Another ring is in force: who newly holds codes may lack all that this node has there,
+        and so may everybody where a holder without contact is none any more: it may have taken
+        records and given them to one only."""
+        contact = self.health.contact()
+        for node, spans in change.gained.items():
+            self._owe_all_in(node, spans)
+        for gone, held in change.gone.items():
+            if gone not in contact:
+                for node in sorted({name for set_ in self.holding.holders.sets for name in set_}):
+                    self._owe_all_in(node, intersect(held, self.holding.holders.spans_of(node)))
+        self.health.know(change.after.members())
+
+    def _owe_all_in(self, node: str, spans: Spans) -> None:
+        """A member may lack all that this node has in some codes: it is sent again."""
+        if node == self.node_id:
+            return
         shift = 2 * CELL_LEVEL
         cells: set[int] = set()
-        for level, index in spans_to_cells(shared):
+        for level, index in spans_to_cells(spans):
             bits = shift - 2 * level
             if bits >= 0:
                 cells.update(range(index << bits, (index + 1) << bits))
             else:
                 cells.add(index >> -bits)
         self.hints.owe_everything(node, self._engine.statistics().collections, cells)
-
-    def _fill(self) -> None:
-        """Take unfilled members for filled again once nobody owes them anything.
-
-        Every other member must be in contact, know the new store, and have sent what it had.
-        Spans that no other member holds cannot be refilled: such a member stays unfilled until
-        a person accepts the loss.
-        """
-        members = self.health.members
-        for node in sorted(node for node, member in members.items() if member.unfilled):
-            others = [member for name, member in sorted(members.items()) if name != node]
-            alone = (node,) in self._holders.sets
-            if (
-                members[node].state == "alive"
-                and not alone
-                and node not in self.hints.summary()
-                and all(
-                    other.state == "alive"
-                    and other.word is not None
-                    and other.word.stores.get(node, ("", 0))[0] == members[node].store_id
-                    and node not in other.word.owed
-                    for other in others
-                )
-            ):
-                self.health.fill(node)

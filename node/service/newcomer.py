@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from node.errors import NodeError
 from node.peer.transport import Message, Transport
-from node.service.members import META_RING
+from node.service.holding import META_RING
 from node.storage.engine import Engine
 from zring.domain import Domain
 from zring.errors import DifferentCluster, InvalidDocument

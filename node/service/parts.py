@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from node.clock import Clock
 from node.config import Limits
+from node.protocol.rules import Rules
 from node.service.counters import Counters
 from node.service.members import Members
 from node.service.peers import Peers
@@ -28,3 +29,4 @@ class Parts:
     peers: Peers
     counters: Counters
     tasks: Tasks
+    rules: Rules

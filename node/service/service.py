@@ -8,6 +8,7 @@ from node.clock import Clock
 from node.config import Limits
 from node.errors import Overloaded
 from node.peer.transport import Transport
+from node.protocol.rules import ALL_RULES, Rules
 from node.query import (
     AggregateAnswer,
     AggregateQuery,
@@ -21,10 +22,13 @@ from node.service.aggregate import Aggregator
 from node.service.catalogue import Catalogue
 from node.service.counters import Counters
 from node.service.delivery import Delivery
+from node.service.filled import Filling
+from node.service.flip import Flipping
+from node.service.gate import Gate
 from node.service.handback import Handback
 from node.service.handlers import Handlers
 from node.service.latest import Latest
-from node.service.members import META_RING, Members
+from node.service.members import Members
 from node.service.parts import Parts
 from node.service.peers import Peers
 from node.service.plans import Plans
@@ -35,7 +39,7 @@ from node.service.watch import Watch
 from node.service.write import Batch, Writer
 from node.storage.engine import CollectionStatistics, Engine
 from zring.domain import Domain
-from zring.ring import Ring, to_document
+from zring.ring import Ring
 
 
 class Service:
@@ -49,6 +53,7 @@ class Service:
         seeds: peer addresses to find the others by.
         client_url: where clients reach this node; told to the others.
         peer_address: where peers reach this node.
+        rules: all of them, but for what the simulation switches off.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Service:
         seeds: tuple[str, ...] = (),
         client_url: str = "",
         peer_address: str = "",
+        rules: Rules = ALL_RULES,
     ) -> None:
         limits = limits or Limits()
         counters = Counters()
@@ -79,6 +85,7 @@ class Service:
             clock=clock,
             limits=limits,
             counters=counters,
+            rules=rules,
         )
         peers = Peers(
             node_id=node_id,
@@ -98,6 +105,7 @@ class Service:
             peers=peers,
             counters=counters,
             tasks=self._tasks,
+            rules=rules,
         )
         self._delivery = Delivery(
             members=members,
@@ -109,11 +117,14 @@ class Service:
         )
         self._catalogue = Catalogue(self._parts)
         self._reader = Reader(self._parts)
-        self._writer = Writer(self._parts, self._delivery)
+        gate = Gate(clock)
+        self._writer = Writer(self._parts, self._delivery, gate)
         self._aggregator = Aggregator(self._parts)
         self._latest = Latest(self._parts, self._catalogue)
         self._handback = Handback(self._parts)
         self._watch = Watch(self._parts, self._handback)
+        self._filling = Filling(self._parts)
+        self._flipping = Flipping(self._parts, gate, self._handback)
         self.plans = Plans(self._parts)
         """Plans and commits changes of the ring."""
         self._handlers = Handlers(
@@ -123,6 +134,7 @@ class Service:
             aggregator=self._aggregator,
             latest=self._latest,
             watch=self._watch,
+            filling=self._filling,
         )
         self._at_work = 0
 
@@ -160,12 +172,13 @@ class Service:
         """Begin to receive, greet the others once, and keep watching them."""
         parts = self._parts
         await self._tasks.start()
-        document = to_document(parts.members.ring)
-        if parts.engine.read_meta(META_RING) != document:
-            await parts.engine.write([], meta={META_RING: document})
+        await parts.members.holding.store_first()
         await self._transport.start(self._handlers.handle)
         await self._watch.first_round()
+        parts.members.life = "serving"
         self._tasks.spawn(self._watch.run(), name="watch")
+        self._tasks.spawn(self._filling.run(), name="filling")
+        self._tasks.spawn(self._flipping.run(), name="flipping")
 
     async def stop(self) -> None:
         """Stop receiving, end every task; what was acknowledged is durable already."""

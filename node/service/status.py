@@ -8,7 +8,7 @@ from node.query import Coverage
 from node.service.parts import Parts
 from node.storage.engine import EngineStatistics
 from zring.ring import Ring
-from zring.span import EVERYTHING, Spans
+from zring.span import EVERYTHING, Spans, subtract
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class MemberStatus:
         url, peer_address: where clients and peers reach it; "" when unknown.
         records: rows in its store, copies of others included.
         store_id, sequence: of its store.
-        unfilled: its store was lost and has not been refilled.
+        unfilled: codes that it holds and for which its store is not filled.
         owns, holds: codes that it owns, and those that it keeps copies of (its own included).
         owed: places (cell × 16 days) in which this node still has to bring it up to date.
     """
@@ -34,7 +34,7 @@ class MemberStatus:
     records: int
     store_id: str
     sequence: int
-    unfilled: bool
+    unfilled: Spans
     owns: Spans
     holds: Spans
     owed: int
@@ -82,6 +82,7 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
     members = parts.members
     view = members.view()
     owns, holds = view.ring.owned(name), view.holders.spans_of(name)
+    unfilled = subtract(holds, members.filled_of(name))
     if name == parts.node_id:
         statistics = parts.engine.statistics()
         return MemberStatus(
@@ -93,7 +94,7 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
             records=statistics.records,
             store_id=statistics.store_id,
             sequence=statistics.sequence,
-            unfilled=False,
+            unfilled=unfilled,
             owns=owns,
             holds=holds,
             owed=0,
@@ -109,7 +110,7 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
         records=word.records if word else 0,
         store_id=member.store_id,
         sequence=member.sequence,
-        unfilled=member.unfilled,
+        unfilled=unfilled,
         owns=owns,
         holds=holds,
         owed=members.hints.outstanding().get(name, 0),

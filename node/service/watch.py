@@ -92,7 +92,6 @@ def word_to_header(members: Members) -> dict[str, Any]:
     return {
         "cluster": members.ring.cluster_id,
         "word": word_to_plain(members.word()),
-        "unfilled": [node for node, member in known if member.unfilled],
         "addresses": {node: member.address for node, member in known if member.address},
     }
 
@@ -109,7 +108,6 @@ def _header_to_replied(address: str, header: Mapping[str, Any], sent_us: int) ->
             address,
             word,
             sent_us,
-            unfilled=tuple(str(node) for node in header.get("unfilled", ())),
             addresses={
                 str(node): str(known) for node, known in header.get("addresses", {}).items()
             },

@@ -21,6 +21,7 @@ from node.protocol.hlc import next_version
 from node.query import WriteLevel, WriteReply
 from node.records import Rows, concat_rows
 from node.service.delivery import Delivery, Parcel, split_rows
+from node.service.gate import Gate
 from node.service.members import META_VERSION, View
 from node.service.parts import Parts
 
@@ -45,8 +46,9 @@ class Batch:
 class Writer:
     """Takes batches at the node that was asked, and at the spreader."""
 
-    def __init__(self, parts: Parts, delivery: Delivery) -> None:
+    def __init__(self, parts: Parts, delivery: Delivery, gate: Gate) -> None:
         self._parts = parts
+        self._gate = gate
         self._delivery = delivery
         stored = parts.engine.read_meta(META_VERSION)
         self._last_version = 0 if stored is None else int(msgpack.unpackb(stored))
@@ -54,9 +56,12 @@ class Writer:
     async def write(self, batch: Batch) -> WriteReply:
         """Route a batch to its spreaders; see `Service.write`."""
         self._parts.counters.writes += 1
-        records = len(batch.rows)
-        if not records:
+        if not len(batch.rows):
             return WriteReply(stored=0, copies_wanted=0, copies_durable=0, acknowledged=True)
+        return await self._route(batch)
+
+    async def _route(self, batch: Batch) -> WriteReply:
+        records = len(batch.rows)
         replies: list[WriteReply] = []
         failed: frozenset[str] = frozenset()
         error: NodeError | None = None
@@ -109,15 +114,18 @@ class Writer:
             Overloaded, StoreFull: nothing was stored here.
         """
         await self._delivery.wait_room(deadline_ms=batch.deadline_ms)
+        if await self._gate.wait(batch.rows.code, deadline_ms=batch.deadline_ms):
+            return await self._route(batch)  # it may be for another node to spread now
         parts = self._parts
         view = parts.members.view()
         sets, by_node = _shares(view, batch.rows, here=parts.node_id)
         tally = Tally(sets, here=parts.node_id, w=batch.w)
-        parcels, places = self._send(batch, by_node, view, tally)
-        try:
-            await self._store(batch.collection, batch.rows)
-        finally:
-            self._release(places, parcels)
+        with self._gate.passing(batch.rows.code):
+            parcels, places = self._send(batch, by_node, view, tally)
+            try:
+                await self._store(batch.collection, batch.rows)
+            finally:
+                self._release(places, parcels)
         tally.stored(parts.node_id)
         if any(parts.node_id not in holders for holders in sets):
             parts.counters.records_kept += len(batch.rows)

@@ -19,6 +19,7 @@ rules answered (everything else). Time only passes when a command says so.
 from collections.abc import Callable, Iterator
 
 from node.protocol.coverage import coverage_of
+from node.protocol.filled import believed, debts_told, remember_store
 from node.protocol.health import (
     Changed,
     Effect,
@@ -49,6 +50,7 @@ class Stage:
         self._ring: Ring | None = None
         self._fork: Ring | None = None
         self._health: Health | None = None
+        self._remembered: dict[str, tuple[str, int]] = {}
 
     def play(self, line: str) -> Iterator[str]:
         """Carry out one command and yield the lines of its answer."""
@@ -108,10 +110,15 @@ class Stage:
             store_id=given.get("store", f"store-{node}"),
             sequence=int(given.get("sequence", "1")),
             address=host,
+            ring_digest=self.ring.digest(),
+            birth=True,
+            filled=holder_map(self.ring).spans_of(node),
             owed=owed,
         )
         event = Replied(host, word, sent_us=self._now_ms * 1_000)
         yield from self._told(self.health.step(event, self._now_ms))
+        if node in self.health.members and self.health.members[node].word is word:
+            self._remembered[node] = remember_store(self._remembered.get(node), word)
 
     def _do_fail(self, host: str) -> Iterator[str]:
         yield from self._told(self.health.step(Failed(host), self._now_ms))
@@ -133,17 +140,17 @@ class Stage:
             yield f"missing {self._described(coverage.missing)}"
 
     def _standing(self) -> Standing:
-        health = self.health
+        health, ring = self.health, self.ring
+        here = ring.owner_of(0)
         alive = {node: known for node, known in health.members.items() if known.state == "alive"}
-        here = self.ring.owner_of(0)
-        owed: dict[str, dict[str, Spans]] = {}
-        for keeper, member in sorted(alive.items()):
-            for holder, spans in (member.word.owed if member.word else {}).items():
-                owed.setdefault(holder, {})[keeper] = spans
-        unfilled = frozenset(node for node, member in alive.items() if member.unfilled)
-        contact = health.contact() | {here}
-        filled = {node: holder_map(self.ring).spans_of(node) for node in contact - unfilled}
-        return Standing(contact, filled, owed)
+        words = {node: known.word for node, known in sorted(alive.items()) if known.word}
+        filled = {
+            node: believed(word, seen=self._remembered.get(node), remembered=())
+            for node, word in words.items()
+        }
+        filled[here] = holder_map(ring).spans_of(here)
+        debts = debts_told(words, ring_digest=ring.digest(), gained={})
+        return Standing(health.contact() | {here}, filled, debts)
 
     def _do_announce(self, node: str, box: str) -> Iterator[str]:
         self._ring = self.ring.announce(self._spans(box), next=node)
