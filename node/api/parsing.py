@@ -13,7 +13,7 @@ from node.errors import BadRequest
 from node.query import TIME_MAX, TIME_MIN
 from node.records import SENSOR_NAME_BYTES_MAX
 from zring.area import Area, Box, polygon_from_geojson, polygon_from_wkt
-from zring.domain import degrees_to_e7
+from zring.domain import E7_PER_DEGREE, degrees_to_e7
 from zring.morton import CODE_STOP
 
 NAMES_MAX = 1_000
@@ -32,9 +32,13 @@ _DURATION = re.compile(
     r"P(?:(?P<weeks>[0-9]{1,5})W)?(?:(?P<days>[0-9]{1,6})D)?"
     r"(?:T(?:(?P<hours>[0-9]{1,7})H)?(?:(?P<minutes>[0-9]{1,8})M)?(?:(?P<seconds>[0-9]{1,9})S)?)?"
 )
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_PLAIN_BOX = re.compile(",".join([r"(-?[0-9]{1,3}(?:\.[0-9]{1,17})?)"] * 4))
+"""Four short decimal numbers: what programs send, read in one go."""
 _SPAN = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LON_MAX, _LAT_MAX = 180 * E7_PER_DEGREE, 90 * E7_PER_DEGREE
 
 
 def refused(name: str, text: str, why: str) -> BadRequest:
@@ -55,7 +59,7 @@ def parse_number(name: str, text: str) -> float:
 
 def parse_integer(name: str, text: str, *, least: int, most: int, over: str = "") -> int:
     """A whole number within [least, most]; `over` says what to do above."""
-    if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+    if not _INTEGER.fullmatch(text):
         raise refused(name, text, f"is no whole number; give {least} to {most}")
     number = int(text)
     if number < least:
@@ -78,7 +82,7 @@ def parse_latitude(name: str, text: str) -> int:
 def _degrees(name: str, whole: str, text: str, most: int, word: str) -> int:
     number = parse_number(name, text.strip())
     e7 = degrees_to_e7(max(-1_000.0, min(1_000.0, number)))
-    if abs(e7) > most * 10_000_000:
+    if abs(e7) > most * E7_PER_DEGREE:
         why = f"has a {word} of {number:g}, outside -{most} to {most}; longitude comes first"
         raise refused(name, whole, why)
     return e7
@@ -86,6 +90,11 @@ def _degrees(name: str, whole: str, text: str, most: int, word: str) -> int:
 
 def parse_bbox(name: str, text: str) -> Box:
     """`west,south,east,north` in degrees, or six numbers whose heights are ignored."""
+    plain = _PLAIN_BOX.fullmatch(text)
+    if plain is not None:
+        west, south, east, north = (round(float(edge) * E7_PER_DEGREE) for edge in plain.groups())
+        if -_LON_MAX <= west <= east <= _LON_MAX and -_LAT_MAX <= south <= north <= _LAT_MAX:
+            return Box(west, south, east, north)
     parts = text.split(",")
     if len(parts) == 6:  # west,south,low,east,north,high: OGC's box with heights
         for height in (parts[2], parts[5]):
@@ -118,8 +127,8 @@ def parse_time(name: str, text: str) -> int:
         raise refused(name, text, why)
     # A plus sign that nobody quoted arrives as a space.
     try:
-        moment = datetime.fromisoformat(text.upper().replace(" ", "+"))
-        return (moment - _EPOCH) // _MICROSECOND
+        since = datetime.fromisoformat(text.upper().replace(" ", "+")) - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     except (ValueError, OverflowError) as error:
         raise refused(name, text, f"is no time that exists: {error}") from None
 

@@ -4,6 +4,7 @@ Columns: sensor utf8, time timestamp[us, UTC], lon and lat float64 degrees, vers
 the values by name; `deleted` bool only between nodes and only where a row is a deletion.
 """
 
+import struct
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from node.codec.arrow_bounds import check_unpacked_size
+from node.codec.arrow_message import BatchForm
 from node.codec.columns import columns_to_rows
 from node.codec.decoded import Decoded, Rejecter
 from node.codec.times import TIME_TYPE
@@ -22,6 +24,8 @@ from zring.domain import E7_PER_DEGREE, Domain, degrees_to_e7
 _FLOAT, _INTEGER = pa.float64(), pa.int64()
 _VALUE_TYPES = {kind.id: kind for kind in TYPE_NAMES}
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+_NUMBERS = frozenset((_FLOAT.id, _INTEGER.id))
+_OFFSET = struct.Struct("<i").unpack
 UNPACKED_BYTES_MAX = 1 << 30
 """What a compressed stream may unpack to: far above any honest batch of records_max."""
 
@@ -37,11 +41,50 @@ def rows_to_batch(rows: Rows) -> pa.RecordBatch:
 def rows_to_stream(rows: Rows) -> bytes:
     """The rows as a complete Arrow IPC stream of one batch.
 
-    Cost: 15 µs and one copy. A stream writer would cost 40 µs more, which is a lot beside a
-    query of a hundred rows; its output is the same.
+    Cost: 10 µs and one copy where no value is null and all are numbers; else 15 µs and two. A
+    stream writer would cost 40 µs more, which is a lot beside a query of a hundred rows; its
+    output is the same.
     """
+    pieces = _plain_pieces(rows)
+    if pieces is not None:
+        return b"".join(pieces)
     batch, head = _batch_and_head(rows)
     return b"".join((head, batch.serialize(), _END_OF_STREAM))
+
+
+def _plain_pieces(rows: Rows) -> list[Any] | None:
+    """The stream as buffers; None for rows that need Arrow's own writer."""
+    count, sensor = len(rows), rows.sensor
+    columns = rows.values.values()
+    if not count or sensor.offset or rows.deleted.any():
+        return None
+    if any(column.null_count or column.type.id not in _NUMBERS for column in columns):
+        return None
+    _, offsets, texts = (memoryview(buffer or b"") for buffer in sensor.buffers())
+    offsets = offsets[: 4 * (count + 1)]
+    first, stop = _OFFSET(offsets[:4])[0], _OFFSET(offsets[-4:])[0]
+    if first:
+        return None
+    names = tuple(rows.values)
+    form, head = _plain_layout(names, tuple([column.type.id for column in columns]))
+    numbers: list[Any] = [
+        np.ascontiguousarray(rows.time),
+        rows.lon / E7_PER_DEGREE,
+        rows.lat / E7_PER_DEGREE,
+        np.ascontiguousarray(rows.version),
+    ]
+    numbers += [
+        memoryview(column.buffers()[1])[8 * column.offset : 8 * (column.offset + count)]
+        for column in columns
+    ]
+    pieces = form.pieces(count, offsets, texts[:stop], numbers)
+    return [head, *pieces, _END_OF_STREAM]
+
+
+@lru_cache(maxsize=1_024)
+def _plain_layout(names: tuple[str, ...], type_ids: tuple[int, ...]) -> tuple[BatchForm, bytes]:
+    schema, head = _layout(names, type_ids, False)
+    return BatchForm.of(schema), head
 
 
 def _batch_and_head(rows: Rows) -> tuple[pa.RecordBatch, bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from node.clock import Clock
 from node.config import Limits
@@ -136,7 +136,7 @@ class Service:
             watch=self._watch,
             filling=self._filling,
         )
-        self._at_work = 0
+        self._queries = _Queries(self._parts)
 
     @property
     def node_id(self) -> str:
@@ -220,7 +220,7 @@ class Service:
             NotFound: no node knows the collection. Overloaded, DeadlineExceeded, CoverageTooLow,
             TooLarge (more rows than one answer may have), BadRequest.
         """
-        async with self._query():
+        with self._queries:
             answer = await self._reader.read(query)
             return await self._finished(query, answer)
 
@@ -231,7 +231,7 @@ class Service:
             CoverageTooLow: coverage became worse after the first part; what was sent before must
                 not be taken for the whole answer.
         """
-        async with self._query():
+        with self._queries:
             count = 0
             async for part in self._reader.stream(query):
                 count += len(part.rows)
@@ -242,7 +242,7 @@ class Service:
 
     async def aggregate(self, query: AggregateQuery) -> AggregateAnswer:
         """Count and statistics of values per cell and time step."""
-        async with self._query():
+        with self._queries:
             answer = await self._aggregator.aggregate(query)
             if not len(answer.table):
                 await self._catalogue.check_known(query.query.collection)
@@ -254,7 +254,7 @@ class Service:
         Without a time: of the 24 hours before the newest record of the collection that is not
         in the future.
         """
-        async with self._query():
+        with self._queries:
             return await self._finished(query, await self._latest.latest(query))
 
     async def nearest(self, query: Query, *, lon: int, lat: int, count: int) -> Answer:
@@ -262,7 +262,7 @@ class Service:
 
         `distances_m` of the answer holds the distances. Time as in `latest`.
         """
-        async with self._query():
+        with self._queries:
             answer = await self._latest.nearest(query, lon=lon, lat=lat, count=count)
             return await self._finished(query, answer)
 
@@ -315,21 +315,32 @@ class Service:
         self._parts.counters.rows_returned += len(answer.rows)
         return answer
 
-    @asynccontextmanager
-    async def _query(self) -> AsyncIterator[None]:
-        """Count a query and keep to the limit of those at work."""
-        most, counters = self._parts.limits.queries_max, self._parts.counters
+
+class _Queries:
+    """The queries at work: entered by each, which counts it and keeps to the limit of all."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._limits = parts.limits
+        self._counters = parts.counters
+        self._at_work = 0
+
+    def __enter__(self) -> None:
+        most = self._limits.queries_max
         if self._at_work >= most:
             raise Overloaded(f"queries_max={most} queries are at work; repeat in a moment")
         self._at_work += 1
-        counters.queries += 1
-        try:
-            yield
-        except asyncio.CancelledError:
-            counters.queries_cancelled += 1
-            raise
-        except BaseException:
-            counters.queries_failed += 1
-            raise
-        finally:
-            self._at_work -= 1
+        self._counters.queries += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._at_work -= 1
+        if kind is None:
+            return
+        if issubclass(kind, asyncio.CancelledError):
+            self._counters.queries_cancelled += 1
+        else:
+            self._counters.queries_failed += 1

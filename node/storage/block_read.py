@@ -5,6 +5,7 @@ pages of a transaction that ends with the step.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from node.storage.block_layout import Column, Header, buffer_of
 from node.storage.block_select import (
     ALL_ROWS,
     ARROW_TYPES,
+    PREPARED_ENTRIES_MAX,
     BlockFilter,
     Data,
     Selection,
@@ -33,6 +35,10 @@ from node.storage.block_select import (
 from node.storage.selection import empty_texts
 from zring.digest import UInt64s
 from zring.morton import Int64s
+
+JOINED_NAMES_MAX = 512
+"""Rows whose sensors' names are joined in Python; of more, Arrow takes them."""
+_TEXT = pa.string()
 
 
 def read_rows(
@@ -145,20 +151,25 @@ def _decode_sensors(
     if column.kind == "own":
         at, taken = _positions(chosen), hashes[chosen].copy()
     elif len(hashes) == 1:
-        at, taken = np.zeros(count if named else 0, np.intp), np.full(count, hashes[0])
+        at, taken = np.zeros(count if named else 0, np.uint8), np.full(count, hashes[0])
     else:
         at = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
         taken = hashes[at]
-    if named and len(hashes) > 1 and count > 1 and (at == at[0]).all():
-        return _repeated(names[int(at[0])].as_py(), count), taken
-    return names.take(pa.array(at)) if named else empty_texts(count), taken
+    if not named:
+        return empty_texts(count), taken
+    if count > JOINED_NAMES_MAX or len(hashes) > PREPARED_ENTRIES_MAX:
+        return names.take(pa.array(at)), taken
+    texts = header.prepared.get("texts")
+    if texts is None:
+        texts = header.prepared["texts"] = [name.encode() for name in names.to_pylist()]
+    return _joined_names([texts[place] for place in at.tolist()]), taken
 
 
-def _repeated(name: str, count: int) -> pa.StringArray:
-    """One name for all rows: what most small queries find."""
-    text = name.encode()
-    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(len(text))
-    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text * count))
+def _joined_names(texts: list[bytes]) -> pa.StringArray:
+    """Names of a small answer: Arrow's kernels cost more to start than this takes in all."""
+    offsets = np.fromiter(accumulate(map(len, texts), initial=0), np.int32, len(texts) + 1)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(_TEXT, len(texts), buffers)
 
 
 def _positions(chosen: Selection) -> npt.NDArray[np.intp]:

@@ -86,6 +86,8 @@ def _newest_of(found: _Found, *, ordered: bool) -> tuple[Rows, bool]:
 
     A single part, block or segment, is in key order as it is.
     """
+    if len(found.parts) == 1 and found.safe is None:
+        return found.parts[0], False
     in_order = ordered or found.may_repeat
     rows = join_sorted(found.parts) if in_order else concat_rows(found.parts)
     if found.safe is not None and len(rows):

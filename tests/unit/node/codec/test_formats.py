@@ -9,6 +9,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.codec.arrow import rows_to_stream
 from node.codec.columns import columns_to_rows
@@ -181,6 +183,33 @@ def test_stream_is_byte_for_byte_what_a_stream_writer_makes() -> None:
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     assert sink.getvalue().to_pybytes() == rows_to_stream(some_rows())
+
+
+@given(st.integers(1, 70), st.integers(0, 5), st.lists(st.sampled_from("abc"), max_size=3))
+def test_plain_numbers_are_written_as_arrow_writes_them(
+    count: int, start: int, integers: list[str]
+) -> None:
+    names = sorted({*integers, "n", "o"})
+    made = np.arange(count + start)
+    lon = (1_350_000_000 + made).astype(np.int32)
+    lat = (330_000_000 + made).astype(np.int32)
+    rows = Rows.build(
+        time=made * 1_000_000,
+        lon=lon,
+        lat=lat,
+        code=made,
+        sensor=pa.array(["s" * (number % 4 + 1) for number in made], pa.string()),
+        values={name: pa.array(made if name in integers else made / 3) for name in names},
+    ).slice(start, count + start)
+    stream = rows_to_stream(rows)
+    batch = pa.ipc.open_stream(stream).read_next_batch()
+    batch.validate(full=True)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    assert sink.getvalue().to_pybytes() == stream
+    assert batch.column("sensor").equals(rows.sensor)
+    assert batch.column("n").to_pylist() == rows.values["n"].to_pylist()
 
 
 @pytest.mark.filterwarnings("ignore:The 'shapely.geos' module:DeprecationWarning")
