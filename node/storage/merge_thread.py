@@ -7,16 +7,17 @@ blocks-deleted, log-trimmed (after a part of the entries), merge-done.
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from node.errors import NodeError, StoreFull, Unavailable
-from node.records import Rows
+from node.records import Rows, empty_rows
 from node.storage.block_cache import BlockCache
 from node.storage.block_read import read_rows
 from node.storage.freed_memory import release_freed, release_pooled
 from node.storage.memtable import all_rows
-from node.storage.merger import BlockNumbers, Swap, merge_slice, slices_of
+from node.storage.merger import BlockNumbers, Swap, merge_slice, slice_to_join, slices_of
 from node.storage.opening import INDEX_KEY, LogLevel
 from node.storage.tables import KEY, Tables, TranslatedErrors
 from node.storage.view import CollectionView, Views
@@ -26,10 +27,14 @@ PUT_BYTES_MAX = 2 << 20
 """Block bytes put in one transaction: a few milliseconds."""
 TRIM_ENTRIES_MAX = 1_000
 """Log entries deleted in one transaction, for the same reason."""
-IDLE_S = 1.0
+JOIN_PAUSE_S = 0.2
+"""Between two slices whose runs are joined: a few milliseconds of work, then others again."""
+RELEASE_S = 1.0
 """Quiet after a merge before all freed memory goes back to the system: while a load goes on, the
 next merge would only ask for the same pages again, and readers would wait meanwhile."""
 Waiting = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+Request = Waiting | bool | None
+"""Somebody who waits for a merge; True: merge; False: end; None: there is something in the log."""
 
 
 class MergeThread:
@@ -57,10 +62,11 @@ class MergeThread:
         self._bytes_merge = min(self._settings.log_bytes_merge, spare // 4)
         self._bytes_max = min(self._settings.log_bytes_max, spare // 2)
         self._cache = BlockCache(tables)
-        self._requests: queue.SimpleQueue[Waiting | bool] = queue.SimpleQueue()
-        self._first: list[Waiting | bool] = []
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._first: list[Request] = []
         self._holds_freed = False
         self._is_asked = False
+        self._is_resting = False
         self._room: list[Waiting] = []
         self._room_lock = threading.Lock()
         self._frozen_log = LogLevel()
@@ -91,6 +97,9 @@ class MergeThread:
         if due and not self._is_asked:
             self._is_asked = True
             self._requests.put(True)
+        elif self._is_resting:
+            self._is_resting = False
+            self._requests.put(None)
 
     def _is_crowded(self) -> bool:
         log, settings = self._log, self._settings
@@ -120,7 +129,11 @@ class MergeThread:
     def _run(self) -> None:
         while True:
             self._release_when_idle()
-            requests = list(self._drain())
+            self._tidy_while_idle()
+            requests = [one for one in self._drain() if one is not None]
+            self._is_resting = False
+            if not requests:
+                continue
             failure: NodeError | None = None
             self._is_asked = False
             if False in requests:
@@ -141,8 +154,46 @@ class MergeThread:
             return
         self._holds_freed = False
         release_pooled()
-        if not self._has_request(IDLE_S):
+        if not self._has_request(RELEASE_S):
             release_freed()
+
+    def _tidy_while_idle(self) -> None:
+        """Until something is asked for: merge the log once nobody writes, then join runs.
+
+        A log that is never left alone is merged when it is old. When there is nothing left to
+        do, the thread rests until the next write.
+        """
+        settings = self._settings
+        entries, since_s, pause_s = -1, time.monotonic(), settings.idle_s
+        while not self._first and not self._has_request(pause_s):
+            if self._log.entries:
+                quiet, entries = self._log.entries == entries, self._log.entries
+                if quiet or time.monotonic() - since_s >= settings.log_age_merge_s:
+                    self._first.append(True)
+                    return
+                pause_s = settings.idle_s
+            elif self._join_one():
+                pause_s = JOIN_PAUSE_S
+            else:
+                self._release_when_idle()
+                self._is_resting = True
+                if not self._log.entries:  # nothing came before the flag was up
+                    return
+
+    def _join_one(self) -> bool:
+        """Join the runs of one slice; False when there is nothing left to join."""
+        for name in sorted(self._views):
+            view = self._views[name]
+            start = slice_to_join(view.index, self._settings)
+            if start is not None:
+                try:
+                    self._merge_slice_of(name, start, empty_rows())
+                except NodeError:
+                    self._counters["merge_failures"] += 1
+                    return False
+                self._holds_freed = True
+                return True
+        return False
 
     def _has_request(self, within_s: float) -> bool:
         try:
@@ -151,7 +202,7 @@ class MergeThread:
             return False
         return True
 
-    def _drain(self) -> Iterator[Waiting | bool]:
+    def _drain(self) -> Iterator[Request]:
         yield self._first.pop() if self._first else self._requests.get()
         while True:
             try:
@@ -199,19 +250,22 @@ class MergeThread:
 
     def _merge_collection(self, name: str, rows: Rows) -> None:
         for slice_start, part in slices_of(rows, self._views[name].index):
-            view = self._views[name]
-            swap = merge_slice(
-                part,
-                slice_start,
-                view.index,
-                read_blocks=self._read_blocks,
-                numbers=self._numbers,
-                settings=self._settings,
-            )
-            self._carry_out(name, view.number, swap)
-            self._counters["blocks_written"] += len(swap.added)
-            self._counters["rows_merged"] += swap.rows
-            self._counters["conflicts"] += swap.conflicts
+            self._merge_slice_of(name, slice_start, part)
+
+    def _merge_slice_of(self, name: str, slice_start: int, rows: Rows) -> None:
+        view = self._views[name]
+        swap = merge_slice(
+            rows,
+            slice_start,
+            view.index,
+            read_blocks=self._read_blocks,
+            numbers=self._numbers,
+            settings=self._settings,
+        )
+        self._carry_out(name, view.number, swap)
+        self._counters["blocks_written"] += len(swap.added)
+        self._counters["rows_merged"] += swap.rows
+        self._counters["conflicts"] += swap.conflicts
 
     def _read_blocks(self, blocks: list[int]) -> list[Rows]:
         parts = []

@@ -85,13 +85,13 @@ def merge_slice(
     """Work out the new blocks of one slice.
 
     Args:
-        rows: sorted new rows of the slice.
+        rows: sorted new rows of the slice; none to join its runs.
         index: of the collection; only this merger changes it.
     """
     column = index.columns
     mine = np.flatnonzero(column["slice_start"] == slice_start)
     size_bytes = int(column["bytes"][mine].sum(dtype=np.int64)) + rows.nbytes()
-    if size_bytes > settings.slice_bytes:
+    if size_bytes > settings.slice_bytes or not len(rows):
         absorbed = mine
     else:
         absorbed = _absorbed(column, mine, len(rows), settings)
@@ -116,6 +116,26 @@ def merge_slice(
     settings.on_step("merge-encoded")
     joined = np.concatenate(summaries) if summaries else np.empty(0, SUMMARY)
     return Swap(added, joined, blocks, len(rows), conflicts)
+
+
+def slice_to_join(index: BlockIndex, settings: EngineSettings) -> int | None:
+    """The start of a slice whose runs are worth joining; None when there is none."""
+    column = index.columns
+    if not len(index):
+        return None
+    order = np.lexsort((column["run"], column["slice_start"]))
+    slices, runs = column["slice_start"][order], column["run"][order]
+    rows = column["rows"][order].astype(np.int64)
+    new_slice = np.append(True, slices[1:] != slices[:-1])
+    new_run = new_slice | np.append(True, runs[1:] != runs[:-1])
+    run_rows = np.add.reduceat(rows, np.flatnonzero(new_run))
+    of_run = np.flatnonzero(new_slice[new_run])
+    count = np.diff(np.append(of_run, len(run_rows)))
+    total = np.add.reduceat(run_rows, of_run)
+    beside = total - np.maximum.reduceat(run_rows, of_run)
+    worth = (count > settings.runs_max) | (beside * settings.idle_join_share >= total)
+    found = np.flatnonzero((count > 1) & worth)
+    return int(slices[new_slice][found[0]]) if len(found) else None
 
 
 def _absorbed(

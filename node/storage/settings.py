@@ -34,6 +34,17 @@ class EngineSettings:
     """The same in bytes, for images and long texts."""
     log_entries_merge: int = 4_096
     """The same in entries: single records are cheap to take and dear to read again at a start."""
+    log_age_merge_s: float = 600.0
+    """Seconds that rows may lie in the log of a node that is never quiet: blocks are smaller, and a
+    start reads no log."""
+    idle_s: float = 5.0
+    """Quiet after which the log is merged whatever it holds, and then runs are joined slice by
+    slice: nobody waits for the disk, and later questions meet fewer blocks."""
+    idle_join_share: int = 16
+    """A slice's runs are joined when those beside the largest hold at least 1/idle_join_share of
+    its rows, so that a trickle of records does not rewrite a whole slice each time."""
+    runs_max: int = 4
+    """Runs of one slice above which they are joined, however small they are."""
     log_rows_max: int = 1_500_000
     """Rows in the log at which writers wait for the merger; with its columns some 150 MB."""
     log_bytes_max: int = 128 << 20
