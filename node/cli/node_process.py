@@ -26,6 +26,7 @@ from node.peer.http import HttpTransport
 from node.peer.identity import PeerIdentity
 from node.service.newcomer import Birth, first_ring
 from node.service.service import Service
+from node.storage.freed_memory import keep_for_questions
 from node.storage.lmdb_engine import LmdbEngine
 from zring.errors import DifferentCluster
 from zring.ring import Ring, Settings
@@ -39,6 +40,7 @@ Python's 700 would look thirty times as often for nothing."""
 
 async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
     """Start a node, say so in one line, and stop it in order at the first signal."""
+    keep_for_questions()
     stop = stop_event(stop_on_eof=stop_on_eof)
     domain = loaded.config.cluster.domain
     engine = LmdbEngine.open(loaded.config.node.data, domain=domain)

@@ -1,5 +1,7 @@
-"""Freed memory goes back to the system, also below a small object that stays."""
+"""Freed memory goes back to the system when a merge ends, and stays at hand between questions."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from node.storage.freed_memory import release_freed
@@ -25,3 +27,29 @@ def test_what_was_freed_leaves_the_process() -> None:
     release_freed()
     assert len(kept) == PIECE_BYTES
     assert full - _anonymous_bytes() > PIECES * PIECE_BYTES * 3 // 4
+
+
+QUESTIONS = """
+import resource
+import numpy as np
+from node.storage.freed_memory import keep_for_questions
+
+keep_for_questions()
+
+def answer():
+    return [np.ones(150_000) for _ in range(8)]
+
+answer()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    answer()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+PAGES_OF_ONE = 8 * 150_000 * 8 // 4_096
+
+
+def test_questions_find_the_memory_of_those_before() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", QUESTIONS], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(run.stdout) < PAGES_OF_ONE
