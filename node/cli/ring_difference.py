@@ -19,7 +19,8 @@ def ring_difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[d
     found: list[dict[str, Any]] = []
     one, other = _claims(here), _claims(there)
     edges = sorted({*one, *other})
-    mine = theirs = ("", None, 0)
+    mine: Claim = ("", None, 0)
+    theirs: Claim = mine
     for start, stop in zip(edges, [*edges[1:], CODES], strict=True):
         mine, theirs = one.get(start, mine), other.get(start, theirs)
         if mine == theirs:
