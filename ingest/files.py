@@ -18,7 +18,7 @@ from ingest.rejects import RejectFile
 from ingest.sender import Sender
 from ingest.summary import show_summary
 from node.cli.exit_codes import FAILURE, OK, PARTIAL, USAGE, exit_code_of
-from node.cli.options import connect, connection_options
+from node.cli.options import connect, connection_options, take_connection
 from node.client import Client
 from node.errors import NodeError
 from zring.domain import Domain
@@ -135,8 +135,7 @@ def _load_into_cluster(
     rejects: RejectFile,
     outcomes: list[FileOutcome],
 ) -> None:
-    names = ("url", "token", "tls_ca", "timeout_s")
-    with connect(**{name: options[name] for name in names}) as client:
+    with connect(**take_connection(dict(options))) as client:
         domain = client_domain(client)
         level = options["level"]
         with Sender(lambda name, batch: client.write(name, batch, w=level)) as sender:

@@ -15,8 +15,8 @@ from node.errors import ConfigInvalid
 from zring.domain import DEMO_DOMAIN, Domain
 
 Placement = Literal["halo", "edge", "corner", "moore"]
-Role = Literal["read", "write", "operate"]
-ROLES: tuple[Role, ...] = ("read", "write", "operate")
+Role = Literal["read", "write", "admin"]
+ROLES: tuple[Role, ...] = ("read", "write", "admin")
 """Each role may do what the ones before it may."""
 PLACEMENTS: tuple[Placement, ...] = ("halo", "edge", "corner", "moore")
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -176,10 +176,20 @@ class SecuritySettings:
     tls_key: Path | None = None
     """Private key (PEM) of the certificate."""
     tls_ca: Path | None = None
-    """Certificates (PEM) to trust when calling other nodes; default: the system's."""
+    """Certificates (PEM) of the authority to trust: for calls to other nodes, and for those who
+    must show a certificate; default for calls: the system's."""
+    peer_certificates: bool = False
+    """Nodes must show a certificate of tls_ca that names them (mutual TLS); instead of the cluster
+    key, or besides it."""
+    client_certificates: bool = False
+    """Clients must show a certificate of tls_ca, besides their token."""
+    token_file: Path | None = None
+    """File of client tokens as zring token makes it: names, roles and digests; read again on
+    SIGHUP."""
     tokens: Mapping[str, Role] = field(default_factory=dict)
-    """Token of a client → its role: read, write (also reads) or operate (may do everything).
-    Empty: no token is asked for. As a flag or variable: token=role,token=role."""
+    """Token of a client → its role: read, write (also reads) or admin (may do everything). For
+    containers, as a variable token=role,token=role; elsewhere better in token_file. Without
+    either no token is asked for."""
     insecure: bool = False
     """Listen beyond loopback although TLS, cluster key or tokens are missing."""
 
@@ -190,6 +200,15 @@ class SecuritySettings:
             None,
             "is missing; certificate and private key come together",
         )
+        for setting in ("peer_certificates", "client_certificates"):
+            _require(
+                not getattr(self, setting)
+                or (self.tls_ca is not None and self.tls_cert is not None),
+                f"security.{setting}",
+                "true",
+                "needs security.tls_ca, security.tls_cert and security.tls_key: zring certs "
+                "makes them for a test",
+            )
         for role in self.tokens.values():
             _require(
                 role in ROLES,
@@ -205,6 +224,8 @@ class HttpSettings:
 
     cors: tuple[str, ...] = ("*",)
     """Origins whose web pages may call this node from a browser; "*" is any, empty is none."""
+    open_metrics: bool = False
+    """Let everybody read /metrics where tokens are asked for; else it takes one that reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,25 +253,36 @@ class Config:
     http: HttpSettings = field(default_factory=HttpSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
+    def open_addresses(self) -> dict[str, str]:
+        """Setting → address, of those that other machines can reach."""
+        addresses = {
+            "node.listen": self.node.listen,
+            "node.peer_listen": self.node.peer_listen,
+        }
+        return {name: text for name, text in addresses.items() if not is_loopback(text)}
+
     def missing_protection(self) -> list[str]:
         """What this node lacks for listening where it is told to; empty on loopback.
 
         Each entry is a sentence that names the setting to give.
         """
-        addresses = {
-            "node.listen": self.node.listen,
-            "node.peer_listen": self.node.peer_listen,
-        }
-        open_settings = [name for name, text in addresses.items() if not is_loopback(text)]
-        if not open_settings or self.security.insecure:
-            return []
-        missing = []
-        if self.security.tls_cert is None:
-            missing.append("TLS: give security.tls_cert and security.tls_key")
-        if not self.cluster.key:
-            missing.append("a cluster key: give cluster.key (openssl rand -hex 32)")
-        if not self.security.tokens:
-            missing.append("client tokens: give security.tokens")
+        opened, security = self.open_addresses(), self.security
+        missing: list[str] = []
+        if not opened or security.insecure:
+            return missing
+        if security.tls_cert is None:
+            missing.append(
+                "TLS: give security.tls_cert and security.tls_key (for a test: zring certs)"
+            )
+        if not (self.cluster.key or security.peer_certificates):
+            missing.append(
+                "a cluster key: give cluster.key (openssl rand -hex 32), or "
+                "security.peer_certificates"
+            )
+        if not (security.tokens or security.token_file):
+            missing.append(
+                "client tokens: give security.token_file (zring token make) or security.tokens"
+            )
         return missing
 
 

@@ -34,7 +34,7 @@ core_tests() {
             --ignore tests/unit/bench
 }
 
-phase "system packages" deploy/local/system_packages.sh gdal browser curl || report
+phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl || report
 phase "environment" deploy/local/environment.sh .venv 3.11 requirements/dev.txt || report
 phase "style, types, layers" deploy/local/lint.sh
 for version in 3.12 3.13; do

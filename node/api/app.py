@@ -1,15 +1,17 @@
 """The application: routes, state and the one middleware put together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
 from node.api.edge import ROLES_OF_HANDLERS, edge
 from node.api.openapi import openapi_document
 from node.api.pages import API_DOCUMENT
-from node.api.routes import ROUTES
+from node.api.routes import METRICS_PATH, ROUTES
+from node.api.security import Access
 from node.api.state import STATE, State
 from node.config import Limits, Role
+from node.peer.http import HttpTransport
 from node.service.service import Service
 
 
@@ -18,7 +20,9 @@ def make_app(
     *,
     limits: Limits | None = None,
     cors: Sequence[str] = ("*",),
-    tokens: Mapping[str, Role] | None = None,
+    access: Access | None = None,
+    open_metrics: bool = False,
+    peer_door: HttpTransport | None = None,
     console: Callable[[web.Application], None] | None = None,
 ) -> web.Application:
     """Build the HTTP door of a node.
@@ -26,15 +30,26 @@ def make_app(
     Args:
         service: started and stopped by the caller.
         cors: origins whose pages may call from a browser; "*" is any.
-        tokens: token → role; None or empty lets everybody in, which is only right on loopback
-            (the command checks that).
+        access: whose tokens let in whom; None lets everybody in, which is only right on
+            loopback (the command checks that).
+        open_metrics: whether everybody may read the metrics.
+        peer_door: the peer port, to show its counts and refusals.
         console: adds the map page and its files to the application.
     """
     limits = limits or Limits()
     app = web.Application(middlewares=[edge], client_max_size=limits.request_bytes_max)
-    app[STATE] = State(service=service, limits=limits, cors=tuple(cors), tokens=tokens or {})
+    app[STATE] = State(
+        service=service,
+        limits=limits,
+        cors=tuple(cors),
+        access=access or Access(),
+        peer_door=peer_door,
+    )
     app[API_DOCUMENT] = openapi_document(ROUTES)
-    roles: dict[object, Role | None] = {route.handler: route.role for route in ROUTES}
+    roles: dict[object, Role | None] = {
+        route.handler: None if open_metrics and route.path == METRICS_PATH else route.role
+        for route in ROUTES
+    }
     app[ROLES_OF_HANDLERS] = roles
     for route in ROUTES:
         if route.method == "GET":

@@ -79,7 +79,10 @@ async def get_status(request: web.Request) -> web.StreamResponse:
                 }
                 for name, statistics in sorted(collections.items())
             },
-            "refusals": dict(status.refusals),
+            "refusals": {
+                **status.refusals,
+                **(state.peer_door.refusals() if state.peer_door else {}),
+            },
             "nodes": [
                 {
                     **_node(member),
@@ -136,6 +139,11 @@ def _service_metrics(state: State) -> str:
         metric(f"zring_store_{name}_total", "counter", f"{name.replace('_', ' ')}.", [({}, value)])
         for name, value in sorted(store.counters.items())
     )
+    if state.peer_door is not None:
+        doors = state.peer_door.statistics().items()
+        text = "Requests at the peer port by what became of them."
+        samples = [({"outcome": name}, count) for name, count in sorted(doors)]
+        texts.append(metric("zring_peer_door_total", "counter", text, samples))
     gauges = (
         ("zring_records", "Records in this store, copies included.", store.records),
         ("zring_log_records", "Records that wait to be merged into blocks.", store.log_records),

@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.client_exceptions import ClientPayloadError
 
 from node.api.problems import error_to_problem, http_error_to_problem, problem
-from node.api.security import check_role
 from node.api.state import STATE, State
 from node.config import Role
-from node.errors import NodeError
+from node.errors import Forbidden, NodeError, Unauthorised
+from node.service.audit import REFUSED
 from zring.errors import ZringError
 
 LOG = logging.getLogger(__name__)
@@ -46,11 +46,10 @@ async def _answer(request: web.Request, handler: Handler, state: State) -> web.S
     try:
         if request.method == "OPTIONS":
             return await _options(request, handler)
-        if state.tokens:
-            roles = request.app[ROLES_OF_HANDLERS]
-            needed = roles.get(request.match_info.handler, "read")
-            if needed is not None:
-                check_role(request, state.tokens, needed)
+        if state.access.required:
+            _check_access(request, state)
+        if request.method == "POST" and _needed_role(request) == "admin":
+            return await _administrative(request, handler, state)
         return await handler(request)
     except (NodeError, ZringError) as error:
         return error_to_problem(error)
@@ -69,6 +68,47 @@ async def _answer(request: web.Request, handler: Handler, state: State) -> web.S
         return problem(
             500, f"unexpected fault {fault}; the node's log says more", reason="error", fault=fault
         )
+
+
+def _needed_role(request: web.Request) -> Role | None:
+    return request.app[ROLES_OF_HANDLERS].get(request.match_info.handler, "read")
+
+
+def _check_access(request: web.Request, state: State) -> None:
+    needed = _needed_role(request)
+    if needed is None:
+        return
+    try:
+        state.access.check(request, needed)
+    except (Unauthorised, Forbidden) as error:
+        _record(request, state, "refused.client", REFUSED, reason=error.reason, needed=needed)
+        raise
+
+
+async def _administrative(
+    request: web.Request, handler: Handler, state: State
+) -> web.StreamResponse:
+    """A call that changes something about the cluster leaves a line, however it ends."""
+    try:
+        response = await handler(request)
+    except BaseException as error:
+        status = getattr(error, "status", 500)
+        _record(request, state, "call", "failed", status=status, message=str(error))
+        raise
+    _record(request, state, "call", "done", status=response.status)
+    return response
+
+
+def _record(
+    request: web.Request, state: State, event: str, outcome: str, **details: object
+) -> None:
+    state.service.audit.record(
+        event,
+        subject=state.access.subject(request),
+        remote=request.remote or "",
+        outcome=outcome,
+        details={"method": request.method, "path": request.path_qs, **details},
+    )
 
 
 async def _options(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -12,10 +12,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from node.errors import BadRequest, NodeError, Unauthorised, Unavailable
+from node.errors import BadRequest, Forbidden, NodeError, Unauthorised, Unavailable
 from zring.errors import ZringError
 
 PROBLEM_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="zring"'
+"""RFC 6750: what a client is to send."""
 _REASONS = {
     400: "bad-request",
     404: "not-found",
@@ -57,7 +59,9 @@ def error_to_problem(error: NodeError | ZringError) -> web.Response:
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, Unauthorised):
-        headers["WWW-Authenticate"] = 'Bearer realm="zring"'
+        headers["WWW-Authenticate"] = CHALLENGE
+    if isinstance(error, Forbidden):
+        headers["WWW-Authenticate"] = f'{CHALLENGE}, error="insufficient_scope"'
     return problem(
         error.status,
         str(error),

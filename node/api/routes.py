@@ -5,6 +5,7 @@ from node.api.formats import ARROW
 from node.api.route import Route
 
 _COLLECTION = "/collections/{collection}"
+METRICS_PATH = "/metrics"
 
 ROUTES: tuple[Route, ...] = (
     # The most frequent ones first: aiohttp looks through them in this order.
@@ -143,7 +144,7 @@ ROUTES: tuple[Route, ...] = (
         plans.post_plans,
         "makePlan",
         "Plan a change of the ring and show what it would cost",
-        role="operate",
+        role="admin",
         body="object",
     ),
     Route(
@@ -152,7 +153,7 @@ ROUTES: tuple[Route, ...] = (
         plans.post_commit,
         "commitPlan",
         "Commit a plan that was looked at",
-        role="operate",
+        role="admin",
         body="object",
     ),
     Route(
@@ -161,7 +162,7 @@ ROUTES: tuple[Route, ...] = (
         plans.post_abort,
         "abortMoves",
         "Stop the moves that were not handed over yet",
-        role="operate",
+        role="admin",
         body="object",
     ),
     Route(
@@ -171,13 +172,13 @@ ROUTES: tuple[Route, ...] = (
         "getStore",
         "The records of a collection that are in this node's own store, copies included",
         answer=ARROW.media_type,
-        role="operate",
+        role="admin",
     ),
     Route("GET", "/health", cluster.get_health, "getHealth", "The process runs", role=None),
     Route("GET", "/ready", cluster.get_ready, "getReady", "Ready for requests", role=None),
     Route(
         "GET",
-        "/metrics",
+        METRICS_PATH,
         cluster.get_metrics,
         "getMetrics",
         "Metrics in Prometheus' text format",

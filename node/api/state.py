@@ -1,12 +1,13 @@
 """What all handlers of one application share."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from node.api.metrics import RequestMetrics
-from node.config import Limits, Role
+from node.api.security import Access
+from node.config import Limits
+from node.peer.http import HttpTransport
 from node.service.service import Service
 from zring.domain import Domain
 from zring.ring import Ring
@@ -18,14 +19,16 @@ class State:
 
     Attributes:
         cors: origins that may call from a browser; "*" is any.
-        tokens: token → role; empty asks for none.
+        access: whose tokens let in whom.
+        peer_door: the peer port, for its counts and refusals; None where there is none.
         body_bytes: of the bodies that are being received and decoded.
     """
 
     service: Service
     limits: Limits
     cors: tuple[str, ...]
-    tokens: Mapping[str, Role]
+    access: Access
+    peer_door: HttpTransport | None = None
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
     body_bytes: int = 0
     _ring: Ring | None = None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from node.client import Client
-from node.config import Config, is_loopback, parse_address
+from node.config import Config, parse_address
 from node.errors import NodeError
 
 State = Literal["ok", "warn", "fail"]
@@ -55,11 +55,11 @@ def check_protection(config: Config) -> Iterable[Finding]:
         yield Finding(
             "fail",
             "protection",
-            f"{config.node.listen} is reachable from other machines without {len(missing)} of "
-            "TLS, cluster key, tokens",
+            f"{', '.join(config.open_addresses().values())} is reachable from other machines "
+            f"without {len(missing)} of TLS, cluster key, tokens",
             "; ".join(missing),
         )
-    elif config.security.insecure and not is_loopback(config.node.listen):
+    elif config.security.insecure and config.open_addresses():
         yield Finding(
             "warn", "protection", "security.insecure is on", "fine in a closed network only"
         )
@@ -155,6 +155,8 @@ def check_node(client: Client, config: Config) -> Iterable[Finding]:
                 f"{entry['state']} since {entry.get('since') or 'the start'}",
                 f"run zring doctor on that node; its peer address is {entry.get('peer')}",
             )
+    for who, why in status.get("refusals", {}).items():
+        yield Finding("warn", f"refusal {who}", why, "see zring audit on this node, and the log")
     yield from _check_peers(client, status)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 import orjson
@@ -71,8 +72,16 @@ def examine(config: Config, *, token: str | None, tls_ca: str | None) -> Iterato
     yield from check_protection(config)
     yield from check_data_folder(config)
     yield from check_open_files()
+    security = config.security
+    own = security.client_certificates
     client = Client(
-        client_url(config), token=token, tls_ca=tls_ca, timeout_s=ANSWER_TIMEOUT_S, direct=True
+        client_url(config),
+        token=token,
+        tls_ca=tls_ca or _text(security.tls_ca),
+        tls_cert=_text(security.tls_cert) if own else None,
+        tls_key=_text(security.tls_key) if own else None,
+        timeout_s=ANSWER_TIMEOUT_S,
+        direct=True,
     )
     with client:
         running, answer = _answers(client)
@@ -87,6 +96,10 @@ def examine(config: Config, *, token: str | None, tls_ca: str | None) -> Iterato
             yield from check_node(client, config)
         except NodeError as error:
             yield Finding("fail", "node", str(error), "read its log")
+
+
+def _text(file: Path | None) -> str | None:
+    return None if file is None else str(file)
 
 
 def _answers(client: Client) -> tuple[bool, str]:

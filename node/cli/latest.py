@@ -4,7 +4,13 @@ from typing import Any
 
 import click
 
-from node.cli.options import connect, connection_options, selection, selection_options
+from node.cli.options import (
+    connect,
+    connection_options,
+    selection,
+    selection_options,
+    take_connection,
+)
 from node.cli.query import report_coverage
 from node.cli.tables import print_rows
 
@@ -21,11 +27,7 @@ def latest(
     *,
     collection: str,
     limit: int | None,
-    url: str,
-    token: str | None,
-    tls_ca: str | None,
-    timeout_s: float,
-    **selected: Any,
+    **given: Any,
 ) -> None:
     """Print the newest record of each sensor of COLLECTION.
 
@@ -34,7 +36,7 @@ def latest(
       zring latest amedas
       zring latest amedas --bbox 135.1,34.1,135.3,34.3 --columns temp
     """
-    with connect(url=url, token=token, tls_ca=tls_ca, timeout_s=timeout_s) as client:
-        result = client.latest(collection, limit=limit, **selection(**selected))
+    with connect(**take_connection(given)) as client:
+        result = client.latest(collection, limit=limit, **selection(**given))
     print_rows(result.table)
     report_coverage(context, result.coverage)

@@ -13,6 +13,8 @@ from zring.errors import ZringError
 
 OWN_COMMANDS = {
     "abort": "node.cli.changes:abort",
+    "audit": "node.cli.audit:audit",
+    "certs": "node.cli.certs:certs",
     "commit": "node.cli.changes:commit",
     "doctor": "node.cli.doctor:doctor",
     "init": "node.cli.init:init",
@@ -25,6 +27,7 @@ OWN_COMMANDS = {
     "ring": "node.cli.ring:ring",
     "serve": "node.cli.serve:serve",
     "status": "node.cli.status:status",
+    "token": "node.cli.token:token",
     "version": "node.cli.main:version",
 }
 """Name → where it is; imported only when used, so that `zring query` starts no server parts."""

@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 import signal
-import ssl
 import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -15,15 +14,20 @@ from aiohttp import web
 
 from node.api.app import make_app
 from node.api.pages import CONSOLE
+from node.api.security import Access
 from node.api.server import start_site
 from node.cli.identity import META_NAME, bytes_to_identity, identity_to_bytes, named_config
+from node.cli.secrets_in_force import on_hangup, reload_secrets, token_entries
 from node.cli.settings import Loaded
+from node.cli.tls import client_port_tls, peer_call_tls, peer_port_tls
 from node.clock import SystemClock
 from node.config import Config, parse_address
 from node.console import add_console
 from node.errors import ConfigInvalid
 from node.peer.http import HttpTransport
 from node.peer.identity import PeerIdentity
+from node.peer.refusals import Refusal
+from node.service.audit import REFUSED, Audit, AuditFile
 from node.service.newcomer import Birth, first_ring
 from node.service.service import Service
 from node.storage.freed_memory import keep_for_questions
@@ -49,34 +53,44 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
         config = named_config(loaded, stored)
         if stored is None:
             await engine.write([], meta={META_NAME: identity_to_bytes(config)})
-        transport = make_transport(config)
+        audit = AuditFile(config.node.data, node=config.node.name, clock=SystemClock())
+        transport = make_transport(config, audit)
         ring = await unless_stopped(stop, ring_to_begin_with(config, engine, transport))
         if ring is None:
             return
-        service = make_service(config, engine, transport, ring)
+        service = make_service(config, engine, transport, ring, audit)
         await service.start()
         try:
-            await serve_clients(config, service, stop)
+            await serve_clients(config, service, transport, stop)
         finally:
             await service.stop()
+            audit.close()
     finally:
         await engine.close()
 
 
-async def serve_clients(config: Config, service: Service, stop: asyncio.Event) -> None:
+async def serve_clients(
+    config: Config, service: Service, transport: HttpTransport, stop: asyncio.Event
+) -> None:
     """Open the door for people and programs until `stop` is set."""
+    access = Access(config.security.tokens, token_entries(config))
     app = make_app(
         service,
         limits=config.limits,
         cors=config.http.cors,
-        tokens=config.security.tokens,
+        access=access,
+        open_metrics=config.http.open_metrics,
+        peer_door=transport,
         console=_add_map,
     )
     host, port = parse_address(config.node.listen)
+    tls = client_port_tls(config)
     try:
-        runner, _ = await start_site(app, host=host, port=port, tls=server_tls(config))
+        runner, _ = await start_site(app, host=host, port=port, tls=tls)
     except OSError as error:
         raise address_taken("node.listen", config.node.listen, error) from None
+    contexts = [context for context in (tls, *transport.tls_contexts()) if context is not None]
+    on_hangup(lambda: reload_secrets(config, access, contexts, service.audit))
     try:
         # What lives since the start stays; the collector need not look at it again.
         gc.freeze()
@@ -95,20 +109,33 @@ def _add_map(app: web.Application) -> None:
     app[CONSOLE] = add_console(app)
 
 
-def make_transport(config: Config) -> HttpTransport:
-    """The network between nodes; takes the peer port.
+def make_transport(config: Config, audit: Audit) -> HttpTransport:
+    """The real network; takes the peer port.
 
     Raises:
-        ConfigInvalid: the port is taken.
+        ConfigInvalid: the port is taken, or a file for TLS cannot be used.
     """
     host, port = parse_address(config.node.peer_listen)
+
+    def write_refusal(refusal: Refusal) -> None:
+        audit.record(
+            "refused.peer" if refusal.here else "refused.by-peer",
+            subject=refusal.node or "unknown",
+            remote=refusal.remote,
+            outcome=REFUSED,
+            details={
+                "reason": refusal.reason, "message": refusal.message, "count": refusal.count
+            },
+        )  # fmt: skip
+
     transport = HttpTransport(
         listen_host=host,
         listen_port=port,
         identity=peer_identity(config),
         cluster_key=config.cluster.key,
-        server_ssl=server_tls(config),
-        client_ssl=peer_tls(config),
+        server_ssl=peer_port_tls(config),
+        client_ssl=peer_call_tls(config),
+        on_refusal=write_refusal,
     )
     try:
         transport.bind()
@@ -145,7 +172,7 @@ async def ring_to_begin_with(config: Config, engine: LmdbEngine, transport: Http
 
 
 def make_service(
-    config: Config, engine: LmdbEngine, transport: HttpTransport, ring: Ring
+    config: Config, engine: LmdbEngine, transport: HttpTransport, ring: Ring, audit: Audit
 ) -> Service:
     """The service with its real network, clock and disk."""
     return Service(
@@ -158,6 +185,7 @@ def make_service(
         seeds=config.node.seeds,
         client_url=node_url(config),
         peer_address=config.node.advertise or config.node.peer_listen,
+        audit=audit,
     )
 
 
@@ -209,43 +237,6 @@ def stop_event(*, stop_on_eof: bool) -> asyncio.Event:
 
         loop.add_reader(descriptor, read)
     return stop
-
-
-def server_tls(config: Config) -> ssl.SSLContext | None:
-    """TLS of both ports; None without a certificate.
-
-    Raises:
-        ConfigInvalid: the files cannot be used.
-    """
-    security = config.security
-    if security.tls_cert is None or security.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(security.tls_cert, security.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigInvalid(
-            f"security.tls_cert={security.tls_cert} cannot be used: {error}",
-            setting="security.tls_cert",
-        ) from None
-    return context
-
-
-def peer_tls(config: Config) -> ssl.SSLContext | None:
-    """TLS for calls to other nodes; None without a certificate of our own.
-
-    Raises:
-        ConfigInvalid: `tls_ca` cannot be used.
-    """
-    security = config.security
-    if security.tls_cert is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=security.tls_ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigInvalid(
-            f"security.tls_ca={security.tls_ca} cannot be used: {error}", setting="security.tls_ca"
-        ) from None
 
 
 def node_url(config: Config) -> str:

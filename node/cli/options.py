@@ -12,11 +12,15 @@ DEFAULT_URL = "http://127.0.0.1:7070"
 
 
 def connection_options(command: Command) -> Command:
-    """`--url`, `--token`, `--timeout`: which cluster a command talks to."""
+    """`--url`, `--token`, `--tls-…`, `--timeout`: which cluster a command talks to, and as whom."""
     for option in (
         click.option(
             "--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=30.0,
             show_default=True, help="Seconds to wait for an answer.",
+        ),
+        click.option("--tls-key", envvar="ZRING_TLS_KEY", help="Its private key (PEM)."),
+        click.option(
+            "--tls-cert", envvar="ZRING_TLS_CERT", help="Own certificate, where one is asked for."
         ),
         click.option("--tls-ca", envvar="ZRING_TLS_CA", help="File of certificates to trust."),
         click.option("--token", envvar="ZRING_TOKEN", help="Token, where one is asked for."),
@@ -71,9 +75,25 @@ def selection(
     }
 
 
-def connect(*, url: str, token: str | None, tls_ca: str | None, timeout_s: float) -> Client:
+def connect(
+    *,
+    url: str,
+    token: str | None,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    timeout_s: float,
+) -> Client:
     """A client as the connection options say."""
-    return Client(url, token=token, tls_ca=tls_ca, timeout_s=timeout_s)
+    return Client(
+        url, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout_s=timeout_s
+    )
+
+
+def take_connection(given: dict[str, Any]) -> dict[str, Any]:
+    """The connection options out of all that a command was given, which is left without them."""
+    names = ("url", "token", "tls_ca", "tls_cert", "tls_key", "timeout_s")
+    return {name: given.pop(name) for name in names}
 
 
 def _read_bbox(

@@ -10,7 +10,13 @@ from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedCol
 
 from node.cli.encoding import encode_rows
 from node.cli.exit_codes import PARTIAL
-from node.cli.options import connect, connection_options, selection, selection_options
+from node.cli.options import (
+    connect,
+    connection_options,
+    selection,
+    selection_options,
+    take_connection,
+)
 from node.cli.tables import print_rows
 from node.client import AnswerCoverage, Client
 from node.client.connection import Sink
@@ -60,11 +66,7 @@ def query(
     require: str | None,
     kind: str,
     output: Path | None,
-    url: str,
-    token: str | None,
-    tls_ca: str | None,
-    timeout_s: float,
-    **selected: Any,
+    **given: Any,
 ) -> None:
     """Print the records of COLLECTION in an area and a time.
 
@@ -77,8 +79,9 @@ def query(
       zring query amedas --filter "temp > 35" --columns temp --format csv
       zring query amedas --datetime 2023-07-13T00:00:00Z/.. --format parquet -o july.parquet
     """
-    arguments = {**selection(**selected), "require": require}
-    with connect(url=url, token=token, tls_ca=tls_ca, timeout_s=timeout_s) as client:
+    connection = take_connection(given)
+    arguments = {**selection(**given), "require": require}
+    with connect(**connection) as client:
         if kind == "table":
             result = client.query(collection, limit=limit or TABLE_ROWS, **arguments)
             print_rows(result.table, more=limit is None and len(result) == TABLE_ROWS)

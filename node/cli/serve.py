@@ -27,6 +27,7 @@ def serve(stop_on_eof: bool, **given: Any) -> None:
 
     Settings come from the file, then ZRING_* variables, then flags. Without any, one node serves
     the demo's square on 127.0.0.1:7070. Beyond loopback it wants TLS, a cluster key and tokens.
+    SIGHUP makes it read token file and certificate again.
 
     \b
     Examples:
@@ -38,8 +39,10 @@ def serve(stop_on_eof: bool, **given: Any) -> None:
     loaded = load_settings(**given)
     missing = loaded.config.missing_protection()
     if missing:
+        addresses = loaded.config.open_addresses()
+        opened = ", ".join(f"{name}={text}" for name, text in addresses.items())
         raise ConfigInvalid(
-            f"node.listen={loaded.config.node.listen} is reachable from other machines; missing: "
+            f"{opened} is reachable from other machines; missing: "
             + "; ".join(missing)
             + "; or give --insecure where the network itself is closed"
         )

@@ -60,7 +60,12 @@ def status_view(document: dict[str, Any]) -> Group:
     coverage = document.get("coverage") or {}
     if coverage.get("state"):
         head.append(f"  answers are {coverage['state']}")
-    return Group(head, "", _nodes(document), "", _collections(document))
+    parts: list[Text | Table | str] = [head, "", _nodes(document), "", _collections(document)]
+    refusals = document.get("refusals") or {}
+    if refusals:
+        lines = [f"{who}  {why}" for who, why in refusals.items()]
+        parts += ["", Text("\n".join(["refusals", *lines]), style="yellow")]
+    return Group(*parts)
 
 
 def _nodes(document: dict[str, Any]) -> Table:

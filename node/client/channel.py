@@ -39,6 +39,8 @@ class Channel:
         token: str | None = None,
         timeout_s: float = TIMEOUT_S,
         tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
         direct: bool = False,
     ) -> None:
         """See `node.client.Client`."""
@@ -48,7 +50,9 @@ class Channel:
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self.timeout_s = timeout_s
         self.direct = direct
-        self._pool = ConnectionPool(headers=headers, tls_ca=tls_ca)
+        self._pool = ConnectionPool(
+            headers=headers, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key
+        )
         self._ring: RingView | None = None
         self._ring_is_stale = False
         self._ring_lock = threading.Lock()

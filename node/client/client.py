@@ -39,6 +39,8 @@ class Client:
         token: str | None = None,
         timeout_s: float = TIMEOUT_S,
         tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
         direct: bool = False,
     ) -> None:
         """Remember the address; the first call connects.
@@ -48,10 +50,14 @@ class Client:
             token: the client's token, where the cluster asks for one.
             timeout_s: default deadline of each call.
             tls_ca: file with the certificates (PEM) to trust instead of the system's.
+            tls_cert, tls_key: files (PEM) of the client's own certificate and key, where the
+                cluster asks for one; the key may be in the first file.
             direct: send everything to `url` and nowhere else (a tunnel, a test of one node).
         """
-        self._credentials = {"token": token, "tls_ca": tls_ca}
-        self._channel = Channel(url, token=token, timeout_s=timeout_s, tls_ca=tls_ca, direct=direct)
+        self._credentials = {
+            "token": token, "tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key
+        }  # fmt: skip
+        self._channel = Channel(url, timeout_s=timeout_s, direct=direct, **self._credentials)
         self._owners = FanOut()
 
     @property

@@ -245,9 +245,19 @@ class Connection:
 class ConnectionPool:
     """Connections to any number of nodes; may be used from many threads."""
 
-    def __init__(self, *, headers: Mapping[str, str], tls_ca: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str],
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+    ) -> None:
+        """Remember what to send and whom to trust; `tls_key` defaults to the file of `tls_cert`."""
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._tls_ca = tls_ca
+        self._tls_cert = tls_cert
+        self._tls_key = tls_key
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[str, list[Connection]] = {}
         self._addresses: dict[str, Address] = {}
@@ -330,5 +340,14 @@ class ConnectionPool:
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._tls_ca)
+            try:
+                tls = ssl.create_default_context(cafile=self._tls_ca)
+                if self._tls_cert is not None:
+                    tls.load_cert_chain(self._tls_cert, self._tls_key)
+            except (OSError, ssl.SSLError) as error:
+                files = ", ".join(
+                    file for file in (self._tls_ca, self._tls_cert, self._tls_key) if file
+                )
+                raise BadRequest(f"{files} cannot be used for TLS: {error}", field="tls") from None
+            self._tls = tls
         return self._tls

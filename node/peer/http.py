@@ -192,6 +192,10 @@ class HttpTransport:
         by their senders; faults of this node; greetings."""
         return MappingProxyType(dict(self._counts))
 
+    def tls_contexts(self) -> tuple[SSLContext | None, SSLContext | None]:
+        """Of the port and of calls, so that a new certificate can be read into them."""
+        return self._server_ssl, self._client_ssl
+
     def refusals(self) -> Mapping[str, str]:
         """Address → why the node there was refused lately, or refused this one."""
         return self._refusals.shown(time.monotonic())

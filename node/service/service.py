@@ -19,6 +19,7 @@ from node.query import (
 )
 from node.records import Rows
 from node.service.aggregate import Aggregator
+from node.service.audit import Audit, NoAudit
 from node.service.catalogue import Catalogue
 from node.service.counters import Counters
 from node.service.delivery import Delivery
@@ -54,6 +55,7 @@ class Service:
         client_url: where clients reach this node; told to the others.
         peer_address: where peers reach this node.
         rules: all of them, but for what the simulation switches off.
+        audit: where administrative calls and refusals are written; None keeps nothing.
     """
 
     def __init__(
@@ -69,10 +71,12 @@ class Service:
         client_url: str = "",
         peer_address: str = "",
         rules: Rules = ALL_RULES,
+        audit: Audit | None = None,
     ) -> None:
         limits = limits or Limits()
         counters = Counters()
         self._tasks = Tasks()
+        self.audit: Audit = audit or NoAudit()
         self._transport = transport
         self._started_us = clock.now_us()
         members = Members(

@@ -14,7 +14,7 @@ from node.errors import Forbidden, NodeError, PeerUnreachable, Unauthorised
 from tests.cluster.material import make_places, make_records
 
 TLS = Path(__file__).parent / "tls"
-TOKENS = {"reader-token": "read", "writer-token": "write", "operator-token": "operate"}
+TOKENS = {"reader-token": "read", "writer-token": "write", "admin-token": "admin"}
 KEY = "a key of enough characters"
 
 

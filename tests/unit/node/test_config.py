@@ -59,7 +59,7 @@ def test_later_sources_win_value_by_value(tmp_path: Path) -> None:
         ('[limits]\nqueries_max = 0\n', ("limits.queries_max", "above 0")),
         ('[security]\ntls_cert = "a.pem"\n', ("security.tls_key", "together")),
         ('[security]\ninsecure = "maybe"\n', ("security.insecure", "true or false")),
-        ('[security]\ntokens = { secret = "admin" }\n', ("security.tokens", "operate")),
+        ('[security]\ntokens = { secret = "root" }\n', ("security.tokens", "admin")),
         ('node = 3\n', ("[node]",)),
         ('[node\n', ("zring.toml", "TOML")),
     ],
@@ -116,7 +116,7 @@ def test_text_of_variables_is_read_by_kind() -> None:
         environment={
             "ZRING_NODE_SEEDS": "127.0.0.1:1, 127.0.0.1:2",
             "ZRING_NODE_LOCATION": "135.2,34.2",
-            "ZRING_SECURITY_TOKENS": "aaa=read,bbb=operate",
+            "ZRING_SECURITY_TOKENS": "aaa=read,bbb=admin",
             "ZRING_SECURITY_INSECURE": "yes",
             "ZRING_LIMITS_REQUEST_BYTES_MAX": "1_000_000",
             "ZRING_CLUSTER_DOMAIN": "world",
@@ -124,7 +124,7 @@ def test_text_of_variables_is_read_by_kind() -> None:
     ).config
     assert config.node.seeds == ("127.0.0.1:1", "127.0.0.1:2")
     assert config.node.location == (135.2, 34.2)
-    assert config.security.tokens == {"aaa": "read", "bbb": "operate"}
+    assert config.security.tokens == {"aaa": "read", "bbb": "admin"}
     assert config.security.insecure is True
     assert config.limits.request_bytes_max == 1_000_000
     assert config.cluster.domain == WORLD

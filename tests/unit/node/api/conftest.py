@@ -13,6 +13,7 @@ import pytest
 
 from node.api.app import make_app
 from node.api.pages import CONSOLE
+from node.api.security import Access
 from node.api.server import start_site
 from node.api.state import STATE
 from node.clock import SystemClock
@@ -113,7 +114,11 @@ async def door(tokens: dict[str, Role]) -> AsyncIterator[Door]:
     service = make_service()
     await service.start()
     app = make_app(
-        service, limits=LIMITS, cors=("https://map.example",), tokens=tokens, console=add_map
+        service,
+        limits=LIMITS,
+        cors=("https://map.example",),
+        access=Access(tokens),
+        console=add_map,
     )
     runner, port = await start_site(app, host="127.0.0.1", port=0)
     async with aiohttp.ClientSession() as session:

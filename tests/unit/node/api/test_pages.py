@@ -124,7 +124,7 @@ class TestTokens:
 
     @pytest.fixture
     def tokens(self) -> dict[str, Role]:
-        return {"r-token": "read", "w-token": "write", "o-token": "operate"}
+        return {"r-token": "read", "w-token": "write", "a-token": "admin"}
 
     @pytest.mark.parametrize(
         ("token", "read", "write"),
@@ -133,7 +133,7 @@ class TestTokens:
             ("wrong", 401, 401),
             ("r-token", 200, 403),
             ("w-token", 200, 200),
-            ("o-token", 200, 200),
+            ("a-token", 200, 200),
         ],
     )
     async def test_roles(self, door: Door, token: str | None, read: int, write: int) -> None:
