@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Make sure that system programs are here: system_packages.sh NAME…
 #
-# Names: venv (Python's own module), gdal (ogrinfo, ogr2ogr), browser (chromium), curl. Root installs
+# Names: venv (Python's own module), gdal (ogrinfo, ogr2ogr), browser (chromium), curl, openssl. Root installs
 # what is missing; anybody else is told the one command that does.
 set -euo pipefail
 
-declare -A package=([venv]=python3-venv [gdal]=gdal-bin [browser]=chromium [curl]=curl)
+declare -A package=([venv]=python3-venv [gdal]=gdal-bin [browser]=chromium [curl]=curl [openssl]=openssl)
 
 is_present() {
     case $1 in
@@ -13,7 +13,7 @@ is_present() {
     gdal) command -v ogrinfo >/dev/null ;;
     browser) command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
         command -v google-chrome >/dev/null ;;
-    curl) command -v curl >/dev/null ;;
+    curl | openssl) command -v "$1" >/dev/null ;;
     *)
         echo "zring: no system package is known by the name $1" >&2
         exit 2

@@ -46,9 +46,10 @@ async def _answer(request: web.Request, handler: Handler, state: State) -> web.S
     try:
         if request.method == "OPTIONS":
             return await _options(request, handler)
-        if state.access.required:
-            _check_access(request, state)
-        if request.method == "POST" and _needed_role(request) == "admin":
+        needed = request.app[ROLES_OF_HANDLERS].get(request.match_info.handler, "read")
+        if state.access.required and needed is not None:
+            _check_access(request, state, needed)
+        if needed == "admin":
             return await _administrative(request, handler, state)
         return await handler(request)
     except (NodeError, ZringError) as error:
@@ -70,14 +71,7 @@ async def _answer(request: web.Request, handler: Handler, state: State) -> web.S
         )
 
 
-def _needed_role(request: web.Request) -> Role | None:
-    return request.app[ROLES_OF_HANDLERS].get(request.match_info.handler, "read")
-
-
-def _check_access(request: web.Request, state: State) -> None:
-    needed = _needed_role(request)
-    if needed is None:
-        return
+def _check_access(request: web.Request, state: State, needed: Role) -> None:
     try:
         state.access.check(request, needed)
     except (Unauthorised, Forbidden) as error:
@@ -88,7 +82,7 @@ def _check_access(request: web.Request, state: State) -> None:
 async def _administrative(
     request: web.Request, handler: Handler, state: State
 ) -> web.StreamResponse:
-    """A call that changes something about the cluster leaves a line, however it ends."""
+    """A call that only operators may make leaves a line, however it ends."""
     try:
         response = await handler(request)
     except BaseException as error:

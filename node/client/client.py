@@ -240,7 +240,7 @@ class Client:
         return coverage_of(response.headers)
 
     def stored(self, collection: str, *, timeout_s: float | None = None) -> pa.Table:
-        """What the store of the node behind `url` itself holds of a collection; needs `operate`.
+        """What the store of the node behind `url` itself holds of a collection; needs `admin`.
 
         Columns sensor, time, lon, lat, version, deleted, code, digest, in key order.
         """

@@ -294,8 +294,7 @@ class HttpTransport:
                 self._speakers.replaced(*link.instance)
             self._speakers.heard(session.peer, None, time.monotonic())
         except (Unauthorised, PeerRefused) as error:
-            self._note(error, remote=address, node=node, here=here)
-            raise
+            raise self._note_refused(error, remote=address, node=node, here=here) from None
         link.instance = (session.peer.node, session.peer.instance)
         self._refusals.clear(address, session.peer.node)
         return session
@@ -321,8 +320,9 @@ class HttpTransport:
                 # Refused before its sender was known; only refusals come without a seal.
                 _raise_refusal(address, response, data)
         except (Unauthorised, PeerRefused) as error:
-            self._note(error, remote=address, node=session.peer.node, here=bool(answered))
-            raise
+            raise self._note_refused(
+                error, remote=address, node=session.peer.node, here=bool(answered)
+            ) from None
         return _message_body(address, response, data)
 
     def _post(self, address: str, path: str, body: _Pieces, headers: Mapping[str, str]) -> Any:
@@ -453,6 +453,15 @@ class HttpTransport:
 
     def _note(self, error: NodeError, *, remote: str, node: str, here: bool) -> None:
         self._refusals.note(error, remote=remote, node=node, here=here, now_s=time.monotonic())
+
+    def _note_refused(
+        self, error: Unauthorised | PeerRefused, *, remote: str, node: str, here: bool
+    ) -> PeerRefused:
+        """Between nodes; a client, for whom this node asks, must not take it for his own token."""
+        self._note(error, remote=remote, node=node, here=here)
+        if isinstance(error, PeerRefused):
+            return error
+        return PeerRefused(f"{remote}: {error}", peer_reason=error.reason)
 
     def _names(self, request: web.BaseRequest) -> frozenset[str] | None:
         """Names in the caller's certificate; None where none is asked for."""

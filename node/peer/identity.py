@@ -110,3 +110,5 @@ _COMPARED = (
     ("grain_level", "other-grain-level", "cluster.grain_level"),
 )
 """Field, reason, setting: compared in this order, so that a stranger hears of the cluster first."""
+OTHER_CLUSTER = frozenset(reason for _, reason, _ in _COMPARED)
+"""Reasons that no waiting mends: the settings of one side are wrong."""

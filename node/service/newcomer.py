@@ -9,7 +9,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.errors import NodeError
+from node.errors import NodeError, PeerRefused
+from node.peer.identity import OTHER_CLUSTER
 from node.peer.transport import Message, Transport
 from node.service.holding import META_RING
 from node.storage.engine import Engine
@@ -82,6 +83,8 @@ async def fetch_ring(
                 reply = await transport.call(seed, request, timeout_ms=timeout_ms)
                 ring = from_document(bytes(reply.body))
             except (NodeError, InvalidDocument) as error:
+                if isinstance(error, PeerRefused) and error.peer_reason in OTHER_CLUSTER:
+                    raise DifferentCluster(f"seed {seed}: {error}") from None
                 log.warning("asking %s for the ring: %s; trying on", seed, error)
                 continue
             if (ring.cluster_id, ring.domain, ring.grain_level) != (
