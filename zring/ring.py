@@ -13,7 +13,8 @@ Document (msgpack, one map; readers ignore fields they do not know):
     cluster      text
     domain       [west, south, east, north], e7
     grain_level  integer 1..31
-    settings     {epoch, placement, replicas, far_copies, archives: [text], expiry_days: {text: n}}
+    settings     {epoch, placement, replicas, far_copies, archives: [text], expiry_days: {text: n},
+                  keep_days: {text: n}}
     nodes        [text], sorted: the names that the columns below point to
     starts       [integer]: first grain of each span; the first is 0
     owners       [integer]: index into nodes, one for each span
@@ -22,7 +23,7 @@ Document (msgpack, one map; readers ignore fields they do not know):
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -198,6 +199,14 @@ class Ring:
             if start < span.stop:
                 pieces.append(replace(span, start=start))
         return replace(self, spans=tuple(pieces))
+
+    def expired(self, days: Mapping[str, int]) -> "Ring":
+        """The ring in which these collections begin with later days; a day never goes back.
+
+        The settings keep their epoch: days are merged one by one (PROTOCOL 8).
+        """
+        later = replace(self.settings, expiry_days=dict(days))
+        return replace(self, settings=self.settings.merged(later))
 
     def with_settings(self, **changes: Any) -> Self:
         """The ring with these settings changed, in a new epoch of the settings."""

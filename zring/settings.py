@@ -15,6 +15,8 @@ NAME_BYTES_MAX = 128
 """Names of clusters, nodes and collections; they stand in every ring and on every status page."""
 EPOCH_MAX = 1 << 53
 """Changes of a ring; an epoch beyond it is damage, and would leave no room to move forward."""
+KEEP_DAYS_MAX = 1 << 20
+"""Days that records may be kept; whoever wants longer than 2,800 years sets none."""
 COPIES_MAX = 64
 """Replicas or far copies of a grain."""
 
@@ -29,7 +31,8 @@ class Settings:
         replicas: nodes besides the owner that keep each grain (`halo` only).
         far_copies: further copies on the farthest nodes.
         archives: nodes that own nothing and hold everything, sorted.
-        expiry_days: collection → first day (since the epoch of time) that is kept.
+        keep_days: collection → days that its records are kept; others are kept for ever.
+        expiry_days: collection → first day (since the epoch of time) that is kept now.
 
     Raises:
         InvalidDocument: names the setting and what it may be.
@@ -41,6 +44,7 @@ class Settings:
     far_copies: int = 0
     archives: tuple[str, ...] = ()
     expiry_days: Mapping[str, int] = field(default_factory=dict)
+    keep_days: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_range("settings.epoch", self.epoch, 0, EPOCH_MAX)
@@ -50,16 +54,22 @@ class Settings:
             )
         check_range("replicas", self.replicas, 0, COPIES_MAX)
         check_range("far_copies", self.far_copies, 0, COPIES_MAX)
-        for name in (*self.archives, *self.expiry_days):
+        for name in (*self.archives, *self.expiry_days, *self.keep_days):
             check_name(name)
         if list(self.archives) != sorted(set(self.archives)):
             object.__setattr__(self, "archives", tuple(sorted(set(self.archives))))
         for collection, day in self.expiry_days.items():
             check_range(f"expiry_days.{collection}", day, -(1 << 31), 1 << 31)
+        for collection, days in self.keep_days.items():
+            check_range(f"keep_days.{collection}", days, 1, KEEP_DAYS_MAX)
 
     def to_plain(self) -> dict[str, Any]:
-        """Plain values in a fixed order."""
-        return {
+        """Plain values in a fixed order.
+
+        What came later is left out where it is not used, so that nodes of before agree on the
+        digest until then.
+        """
+        plain: dict[str, Any] = {
             "epoch": self.epoch,
             "placement": self.placement,
             "replicas": self.replicas,
@@ -67,6 +77,9 @@ class Settings:
             "archives": list(self.archives),
             "expiry_days": dict(sorted(self.expiry_days.items())),
         }
+        if self.keep_days:
+            plain["keep_days"] = dict(sorted(self.keep_days.items()))
+        return plain
 
     def rank(self) -> tuple[int, int, bytes]:
         """What decides between two settings: the epoch, then the digest of the content.
@@ -86,7 +99,7 @@ class Settings:
 
 
 def settings_from_plain(plain: object) -> Settings:
-    """Undo `Settings.to_plain`.
+    """Undo `Settings.to_plain`; documents of before `keep_days` have none.
 
     Raises:
         InvalidDocument: a field is absent, of another type or out of its range.
@@ -94,17 +107,20 @@ def settings_from_plain(plain: object) -> Settings:
     if not isinstance(plain, dict):
         raise InvalidDocument("field settings is missing or no dict")
     archives = member_of(plain, "archives", list)
-    expiry = member_of(plain, "expiry_days", dict)
     return Settings(
         epoch=integer_of(plain, "epoch"),
         placement=text_of(plain, "placement"),
         replicas=integer_of(plain, "replicas"),
         far_copies=integer_of(plain, "far_copies"),
         archives=tuple(checked_items(archives, str, "archives")),
-        expiry_days=dict(
-            zip(expiry, checked_items(expiry.values(), int, "expiry_days"), strict=True)
-        ),
+        expiry_days=_days(plain, "expiry_days"),
+        keep_days=_days(plain, "keep_days") if "keep_days" in plain else {},
     )
+
+
+def _days(plain: dict[str, Any], name: str) -> dict[str, int]:
+    days = member_of(plain, name, dict)
+    return dict(zip(days, checked_items(days.values(), int, name), strict=True))
 
 
 def check_name(name: str) -> None:

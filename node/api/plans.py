@@ -38,6 +38,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "replicas": int,
     "placement": str,
     "far_copies": int,
+    "keep_days": dict,
 }
 
 
@@ -95,6 +96,9 @@ def _read_request(document: Mapping[str, Any]) -> PlanRequest:
     _check_choice(values, "kind", get_args(PlanKind), required=True)
     _check_choice(values, "policy", POLICIES)
     _check_choice(values, "placement", PLACEMENTS)
+    for name, days in values.get("keep_days", {}).items():
+        if type(days) is not int:
+            raise BadRequest(f"keep_days.{name}={days!r} is no number of days", field="keep_days")
     bbox = values.pop("bbox", None)
     for name, most in (("lon", 180), ("lat", 90)):
         if name in values:

@@ -107,10 +107,28 @@ def plan_assign(**options: Any) -> None:
 @click.option("--replicas", type=click.IntRange(0, 64), help="Copies besides the owner's.")
 @click.option("--placement", type=click.Choice(("halo", "edge", "corner", "moore")))
 @click.option("--far-copies", type=click.IntRange(0, 64), help="Copies on the farthest nodes.")
+@click.option(
+    "--keep",
+    "keep_days",
+    multiple=True,
+    metavar="COLLECTION=DAYS",
+    callback=lambda _context, _parameter, texts: _read_days(texts),
+    help="Days that a collection's records are kept; 0 keeps them for ever.",
+)
 @plan_options
 def plan_settings(**options: Any) -> None:
-    """Plan other copies: how many, and where."""
+    """Plan other copies, how many and where, and how long records are kept."""
     _make("settings", **options)
+
+
+def _read_days(texts: tuple[str, ...]) -> dict[str, int] | None:
+    days: dict[str, int] = {}
+    for text in texts:
+        collection, _, number = text.rpartition("=")
+        if not collection or not number.isdecimal():
+            raise click.BadParameter(f"{text!r} is not COLLECTION=DAYS, such as amedas=400")
+        days[collection] = int(number)
+    return days or None
 
 
 def split_connection(options: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class PlanRequest:
         box: what is assigned.
         accept_loss: plan a removal even where that node has the only copy.
         replicas, placement, far_copies: settings to change; None leaves them.
+        keep_days: collection → days that its records are kept, 0 for ever; others stay.
     """
 
     kind: PlanKind
@@ -54,6 +55,7 @@ class PlanRequest:
     replicas: int | None = None
     placement: str | None = None
     far_copies: int | None = None
+    keep_days: Mapping[str, int] | None = None
 
 
 def make_plan(request: PlanRequest, ring: Ring, load: Load) -> Plan:
@@ -95,10 +97,16 @@ def make_plan(request: PlanRequest, ring: Ring, load: Load) -> Plan:
         "replicas": request.replicas,
         "placement": request.placement,
         "far_copies": request.far_copies,
+        "keep_days": request.keep_days and _kept(ring, request.keep_days),
     }
     return plan_settings(
         ring, load=load, **{name: value for name, value in wanted.items() if value is not None}
     )
+
+
+def _kept(ring: Ring, changes: Mapping[str, int]) -> dict[str, int]:
+    kept = {**ring.settings.keep_days, **changes}
+    return {name: days for name, days in sorted(kept.items()) if days}
 
 
 def objections(

@@ -35,6 +35,8 @@ class Rules:
     """6.1: where several nodes read one cell, the newest version is chosen before filtering."""
     worse_streams_aborted: bool = True
     """6.3: a stream whose state worsens after it began is aborted."""
+    clocks_agree: bool = True
+    """8: an expiry day rises only when most members' clocks agree and none has jumped."""
 
 
 ALL_RULES = Rules()
