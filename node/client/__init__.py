@@ -2,10 +2,10 @@
 
 The idea: a cluster has no front door, so the client goes where the records are. It fetches the
 ring once, sends a query whose box lies in one node's area to that node and one that several own
-to all of them at once, groups records by owner before it writes them, and falls back to any other
-node when one does not answer. An old ring costs a forwarding hop, never an answer: the
-`Zring-Ring` header of every response shows its digest, and a new one makes the client fetch the
-ring again before the next call.
+to all of them at once (groups per cell as well), groups records by owner before it writes them,
+and falls back to any other node when one does not answer. An old ring costs a forwarding hop,
+never an answer: the `Zring-Ring` header of every response shows its digest, and a new one makes
+the client fetch the ring again before the next call.
 
 Promises:
 

@@ -5,6 +5,9 @@ packed again there before it comes here. So where the ring gives every owner of 
 codes, each is asked for its run. Which node answers for which codes never changes the answer:
 the runs together are all codes, and a node forwards what it does not own. With a ring of
 scattered areas one node is asked for everything instead, as for anything but plain boxes.
+
+Groups per cell are asked for in the same way where every run is made of whole cells of that
+level: then no cell has a part at two owners, and the groups of the owners follow each other.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from threading import Lock
 
 from node.client.result import Result
 from node.client.routing import Box, RingView
+from zring.morton import AXIS_BITS, CODE_BITS, CODE_STOP
 
 OWNERS_MAX = 8
 """Requests of one question; wider ones are spread by the node that is asked."""
@@ -28,13 +32,17 @@ class FanOut:
         self._threads: ThreadPoolExecutor | None = None
         self._lock = Lock()
 
-    def ask(self, view: RingView, box: Box | None, ask: AskOwner) -> list[Result] | None:
+    def ask(
+        self, view: RingView, box: Box | None, ask: AskOwner, *, level: int | None = None
+    ) -> list[Result] | None:
         """Parts in key order; None where one node should be asked for the whole.
 
+        Args:
+            level: of the cells that no two owners may share.
         Raises:
             NodeError: what one of the owners answered.
         """
-        runs = owner_runs(view, box)
+        runs = owner_runs(view, box, level=level)
         if not 2 <= len(runs) <= OWNERS_MAX:
             return None
         others = [self._pool().submit(ask, url, spans) for url, spans in runs[1:]]
@@ -59,9 +67,11 @@ class FanOut:
             return self._threads
 
 
-def owner_runs(view: RingView, box: Box | None) -> list[tuple[str, str]]:
-    """(URL, spans) of each owner of a box, in key order; none where areas are scattered or an
-    owner is away."""
+def owner_runs(
+    view: RingView, box: Box | None, *, level: int | None = None
+) -> list[tuple[str, str]]:
+    """(URL, spans) of each owner of a box, in key order; none where areas are scattered, an
+    owner is away, or a run begins or ends within a cell of `level`."""
     owners = range(len(view.names)) if box is None else view.box_owners(box)
     runs = []
     for owner in owners:
@@ -70,4 +80,8 @@ def owner_runs(view: RingView, box: Box | None) -> list[tuple[str, str]]:
         if url is None or places[-1] - places[0] + 1 != len(places):
             return []
         runs.append((view.starts[places[0]], view.stop_of(places[-1]), url))
+    if level is not None:
+        cell = 1 << (CODE_BITS - 2 * level) if 0 <= level <= AXIS_BITS else CODE_STOP + 1
+        if any(start % cell or stop % cell for start, stop, _ in runs):
+            return []
     return [(url, f"{start}-{stop}") for start, stop, url in sorted(runs)]

@@ -1,6 +1,7 @@
 """The client against real nodes: what it asks, whom it asks, what it writes."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -97,6 +98,22 @@ def test_latest_nearest_within_aggregate_explain(client: Client, records: pa.Tab
     assert pc.sum(groups["count"]).as_py() == COUNT
     assert groups["cell"].to_pylist() == [0, 1, 2, 3]
     assert client.explain(COLLECTION, bbox=(135.1, 33.1, 135.2, 33.2))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"level": 3}, {"level": 4, "step": "PT1H", "bbox": (135.5, 33.5, 136.1, 34.1)}, {"level": 0}],
+)
+def test_groups_of_the_owners_are_those_of_one_node(
+    client: Client, records: pa.Table, words: dict[str, Any]
+) -> None:
+    with Client(client.url, direct=True) as one_node:
+        expected = one_node.aggregate(COLLECTION, **words).table
+    groups = client.aggregate(COLLECTION, **words).table
+    assert groups.schema.equals(expected.schema)
+    for name in groups.column_names:
+        found, wanted = groups[name].to_pylist(), expected[name].to_pylist()
+        assert found == (pytest.approx(wanted) if name.endswith("_sum") else wanted), name
 
 
 def test_state_of_the_cluster(client: Client, records: pa.Table) -> None:

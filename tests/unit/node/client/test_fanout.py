@@ -44,6 +44,14 @@ def test_owners_of_a_box_are_asked_for_their_runs_in_key_order() -> None:
     assert len(owner_runs(make_view(), None)) == 4
 
 
+def test_cells_that_two_owners_share_mean_one_node_for_all() -> None:
+    assert len(owner_runs(make_view(), None, level=1)) == 4
+    assert len(owner_runs(make_view(), None, level=31)) == 4
+    assert owner_runs(make_view(), None, level=0) == []
+    assert owner_runs(make_view(), None, level=-1) == []
+    assert owner_runs(make_view(), None, level=32) == []
+
+
 def test_a_scattered_ring_or_an_absent_owner_means_one_node_for_all() -> None:
     assert owner_runs(make_view(scattered=True), None) == []
     assert owner_runs(make_view(away="se"), None) == []
