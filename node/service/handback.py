@@ -77,7 +77,7 @@ class Handback:
             await parts.peers.call(
                 parts.members.address_of(node),
                 "in_step",
-                {"store": word.store_id, "spans": spans_to_plain(spans)},
+                {"target_store": word.store_id, "spans": spans_to_plain(spans)},
                 deadline_ms=parts.clock.now_ms() + parts.limits.peer_timeout_ms,
             )
         except NodeError:
