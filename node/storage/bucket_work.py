@@ -6,19 +6,18 @@ sees changes in transactions of the writer thread, as with merges.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from node.records import Bools, Rows, empty_rows
-from node.storage.block_cache import BlockCache
 from node.storage.block_read import read_rows
 from node.storage.block_select import BlockFilter
 from node.storage.bucket_digests import DAY_US, NO_DIGESTS, BucketDigests
 from node.storage.bucket_set import Bucket, BucketSet
 from node.storage.bucket_sums import Question, view_digests
-from node.storage.digest_table import DigestTable, make_table
-from node.storage.merger import NO_SWAP, BlockNumbers, Swap
+from node.storage.digest_table import DigestTable, bytes_to_table, make_table
+from node.storage.merger import NO_SWAP, Swap
 from node.storage.removal import (
     MayGo,
     Positions,
@@ -27,7 +26,8 @@ from node.storage.removal import (
     touched_by,
     without_rows,
 )
-from node.storage.tables import Tables, TranslatedErrors
+from node.storage.swapper import Swapper
+from node.storage.tables import KEY, Tables, TranslatedErrors
 from node.storage.view import CollectionView, Views
 from zring.span import Spans
 
@@ -36,46 +36,22 @@ LOG_ROWS_MAX = 16_384
 NO_ROWS = empty_rows()
 
 
-def always(txn: Any) -> bool:
-    """The guard of swaps that nothing can forbid."""
-    return True
-
-
-class Merging(Protocol):
-    """What this needs of the merger's thread."""
-
-    def merge_log(self) -> None:
-        """Merge what is in the log now."""
-
-    def read_blocks(self, blocks: list[int]) -> list[Rows]:
-        """All rows of some blocks."""
-
-    @property
-    def numbers(self) -> BlockNumbers:
-        """Numbers for new blocks."""
-
-    def carry_out(
-        self, name: str, number: int, swap: Swap, *, guard: Callable[[Any], bool] = always
-    ) -> bool:
-        """Put blocks, swap the index, delete what was replaced; False when the guard forbids it."""
-
-
 class BucketWork:
     """Digests, removing and expiring; every method runs on the merger's thread."""
 
     def __init__(
-        self, tables: Tables, views: Views, cache: BlockCache, merging: Merging
+        self, tables: Tables, views: Views, swapper: Swapper, merge_log: Callable[[], None]
     ) -> None:
         self._tables = tables
         self._views = views
-        self._cache = cache
-        self._merging = merging
+        self._swapper = swapper
+        self._merge_log = merge_log
 
     def digests(self, name: str, question: Question) -> BucketDigests:
         """See `Engine.digests`."""
         view = self._views.get(name)
         if view is not None and view.log_rows > LOG_ROWS_MAX:
-            self._merging.merge_log()
+            self._merge_log()
         return self._digests_now(name, question)
 
     def _digests_now(self, name: str, question: Question) -> BucketDigests:
@@ -88,16 +64,21 @@ class BucketWork:
                 return self._read_part(txn, block, BlockFilter(time=(start, stop), spans=spans))
 
             def read_table(block: int) -> DigestTable:
+                key = KEY.pack(block)
+                stored = txn.get(key, db=self._tables.digests)
+                if stored is not None:
+                    label = f"digest table {block}"
+                    data = self._tables.unseal(key, stored, name=label)
+                    return bytes_to_table(data, name=label)
+                # A block of a store that an older program wrote.
                 rows = self._read_part(txn, block, BlockFilter())
                 level = self._tables.settings.grain_level
                 return make_table(name, rows, grain_level=level)
 
-            return view_digests(
-                name, view, question, read_table=read_table, read_part=read_part
-            )
+            return view_digests(name, view, question, read_table=read_table, read_part=read_part)
 
     def _read_part(self, txn: Any, block: int, where: BlockFilter) -> Rows:
-        data, header = self._cache.read(txn, block)
+        data, header = self._swapper.cache.read(txn, block)
         rows = read_rows(data, header, where=where, sensor_names=False, name=f"block {block}")
         return NO_ROWS if rows is None else rows
 
@@ -115,17 +96,17 @@ class BucketWork:
         while going.any():
             view = self._views.get(name)
             if view is not None and touched_by((*view.active, *view.frozen), wanted, going).any():
-                self._merging.merge_log()
+                self._merge_log()
             question = Question(
                 wanted.level, wanted.spans, wanted.day_start, wanted.day_stop, by_day=True
             )
             found = wanted.digests_in(self._digests_now(name, question), level=wanted.level)
-            going &= [now == bucket.digest for now, bucket in zip(found, buckets, strict=True)]
+            going &= [
+                digest == bucket.digest for digest, bucket in zip(found, buckets, strict=True)
+            ]
             if not going.any():
                 break
-            attempt = _Attempt(
-                self._views, self._tables, name, wanted, going, expected_meta, meta
-            )
+            attempt = _Attempt(self._views, self._tables, name, wanted, going, expected_meta, meta)
             if self._try(attempt, name, wanted, going):
                 removed = going
                 break
@@ -137,14 +118,14 @@ class BucketWork:
     def _try(self, attempt: "_Attempt", name: str, wanted: BucketSet, going: Bools) -> bool:
         view = self._views.get(name)
         if view is None:
-            return self._merging.carry_out(name, 0, NO_SWAP, guard=attempt.guard)
+            return self._swapper.carry_out(name, NO_SWAP, guard=attempt.guard)
         swap = self._without(
             name,
             view,
             blocks_with(view.index, wanted),
             lambda rows: going_places(wanted, rows, going) >= 0,
         )
-        return self._merging.carry_out(name, view.number, swap, guard=attempt.guard)
+        return self._swapper.carry_out(name, swap, guard=attempt.guard)
 
     def expire(self, name: str, day: int) -> None:
         """See `Engine.expire`."""
@@ -153,7 +134,7 @@ class BucketWork:
         if view is None:
             return
         if any(segment.time_low < limit for segment in (*view.active, *view.frozen)):
-            self._merging.merge_log()
+            self._merge_log()
             view = self._views[name]
         column = view.index.columns
         old = np.flatnonzero(column["time_low"] < limit)
@@ -163,7 +144,7 @@ class BucketWork:
             swap = self._without(name, view, mine[~gone], lambda rows: rows.time < limit)
             whole = column["block"][mine[gone]]
             swap = replace(swap, removed=np.concatenate((swap.removed, whole)))
-            self._merging.carry_out(name, view.number, swap)
+            self._swapper.carry_out(name, swap)
 
     def _without(
         self, name: str, view: CollectionView, positions: Positions, may_go: MayGo
@@ -173,8 +154,8 @@ class BucketWork:
             view.index,
             positions,
             may_go,
-            read_blocks=self._merging.read_blocks,
-            numbers=self._merging.numbers,
+            read_blocks=self._swapper.read_blocks,
+            numbers=self._swapper.numbers,
             settings=self._tables.settings,
         )
 
@@ -215,9 +196,7 @@ class _Attempt:
                 return False
         view = self._views.get(self._name)
         if view is not None:
-            self.touched = touched_by(
-                (*view.active, *view.frozen), self._wanted, self._going
-            )
+            self.touched = touched_by((*view.active, *view.frozen), self._wanted, self._going)
         if self.touched.any():
             return False
         for name in sorted(self._meta):

@@ -174,9 +174,7 @@ def new_block(
     data = encode_block(rows)
     block = numbers.take()
     table = table_to_bytes(make_table(collection, rows, grain_level=settings.grain_level))
-    summary = summarise(
-        rows, block=block, run=run, slice_start=slice_start, size_bytes=len(data)
-    )
+    summary = summarise(rows, block=block, run=run, slice_start=slice_start, size_bytes=len(data))
     return NewBlock(block, data, table), summary
 
 
