@@ -61,6 +61,11 @@ class HolderMap:
         """The holders of each stretch; built anew on every use."""
         return tuple(self.sets[index] for index in self.chosen.tolist())
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node that holds something, sorted."""
+        return tuple(sorted({node for set_ in self.sets for node in set_}))
+
     def holders_of(self, codes: Int64s) -> Int64s:
         """int64[n]: index into `sets` for each code int64[n]."""
         return self.chosen[np.searchsorted(self.starts, codes, side="right") - 1]

@@ -182,6 +182,7 @@ def make_service(
         transport=transport,
         clock=SystemClock(),
         limits=config.limits,
+        mover=config.mover,
         seeds=config.node.seeds,
         client_url=node_url(config),
         peer_address=config.node.advertise or config.node.peer_listen,

@@ -2,7 +2,7 @@
 
 `w` counts disks: `one` is any disk, `quorum` more than half of the holders, `all` as many as
 there are holders. A keeper's disk counts as one, because promise 1 is about disks; that the
-copy does not lie where it belongs is what hints are for.
+copy does not lie where it belongs is what `outstanding` is for.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,20 +1,20 @@
-"""The I/O shell of one node: write, read, watch the members, hand back what was missed.
+"""The I/O shell of one node: write, read, watch the members, move what belongs elsewhere.
 
 Promises kept here (numbers of DESIGN 9), with the rules of `node.protocol`:
 
 1. A record is acknowledged only when it is on the disks that `w` asks for (`write`), and the
    node that took it owes the other holders their copies until they confirm (`delivery`,
-   `handback`).
+   `mover`).
 2. Any node takes any record of the domain, alone if it must: then it is a keeper.
 3. Every answer names its coverage, chosen from what this node knows at that moment (`members`).
 4. Requests on another ring are refused and corrected (`peers`, `handlers`).
 5. Every wait for another node has a deadline; a caller that leaves takes its remote work along.
 
-Files: `service` (the door), `parts` (what all share), `members` (ring, health, hints), `peers`
-(calls out), `handlers` (calls in), `watch` (health loop), `write`, `delivery`, `handback`,
+Files: `service` (the door), `parts` (what all share), `members` (ring, health, who is owed
+what), `peers` (calls out), `handlers` (calls in), `watch` (health loop), `write`, `delivery`,
+`links`, `mover`,
 `selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
 `catalogue`, `status`, `counters`, `tasks`.
 
-What it does not do yet: change the ring, gossip beyond direct probes, delete what it no longer
-holds, compare stores by digest.
+What it does not do yet: gossip beyond direct probes, delete what it no longer holds.
 """

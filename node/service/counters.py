@@ -15,13 +15,14 @@ class Counters:
     queries_hedged: int = 0
     rows_returned: int = 0
     rows_read: int = 0
+    served: int = 0
     writes: int = 0
     records_stored: int = 0
     records_kept: int = 0
     writes_refused: int = 0
     copies_sent: int = 0
     copies_failed: int = 0
-    copies_resent: int = 0
+    records_moved: int = 0
     peer_calls: int = 0
     peer_failures: int = 0
     peer_requests: int = 0

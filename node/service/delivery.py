@@ -1,8 +1,8 @@
 """Copies on their way to other holders: one bounded queue and one courier task per peer.
 
 A copy is sent right away; what waits behind one that is under way is sent together. A copy
-that fails is not tried again here: it is owed, and goes out with the hand-back once the holder
-answers (`node.service.handback`).
+that fails is not tried again here: it is owed, and the mover brings it once the holder answers
+(`node.service.mover`).
 """
 
 import asyncio
@@ -10,16 +10,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from node.clock import Clock
-from node.config import Limits
 from node.errors import NodeError, Overloaded
 from node.peer.rows import rows_to_bytes
-from node.protocol.hints import Place
+from node.protocol.outstanding import Place
 from node.records import Rows, concat_rows
-from node.service.counters import Counters
-from node.service.members import Members
-from node.service.peers import Peers
-from node.service.tasks import Tasks
+from node.service.links import Links
+from node.service.parts import Parts
 
 MESSAGE_BYTES_MAX = 16 << 20
 """Rows of one message; a fraction of a second on any link, and well below a request's limit."""
@@ -30,7 +26,7 @@ class Parcel:
     """Rows for one holder.
 
     Attributes:
-        places: what `Hints` was told that these rows touch.
+        places: what these rows touch, for `Outstanding`.
         absent: holders without contact: whoever gets a copy owes it to them as well, so that
             they get theirs even when the node that took the rows never returns.
         late: the batch was acknowledged before this copy was confirmed.
@@ -55,22 +51,9 @@ class _Courier:
 class Delivery:
     """The couriers of one node."""
 
-    def __init__(
-        self,
-        *,
-        members: Members,
-        peers: Peers,
-        clock: Clock,
-        limits: Limits,
-        counters: Counters,
-        tasks: Tasks,
-    ) -> None:
-        self._members = members
-        self._peers = peers
-        self._clock = clock
-        self._limits = limits
-        self._counters = counters
-        self._tasks = tasks
+    def __init__(self, parts: Parts, links: Links) -> None:
+        self._parts = parts
+        self._links = links
         self._couriers: dict[str, _Courier] = {}
         self._room = asyncio.Event()
         self.bytes_queued = 0
@@ -83,15 +66,13 @@ class Delivery:
         places: Sequence[Place],
         absent: Sequence[str] = (),
     ) -> list[Parcel]:
-        """Queue rows for a holder, large ones in several parcels; call before they are stored
-        here, so that the intent to send them is stored with them."""
+        """Queue rows for a holder, large ones in several parcels."""
         courier = self._couriers.get(node)
         if courier is None:
             courier = self._couriers[node] = _Courier()
-            self._tasks.spawn(self._run(node, courier), name=f"courier {node}")
+            self._parts.tasks.spawn(self._run(node, courier), name=f"courier {node}")
         parcels = []
-        for chunk in split_rows(rows):
-            self._members.hints.intend(node, places)
+        for chunk in split_rows(rows, bytes_max=self._message_bytes(node)):
             arrived: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             parcel = Parcel(collection, chunk, places, absent, chunk.nbytes(), arrived)
             courier.queue.append(parcel)
@@ -106,40 +87,45 @@ class Delivery:
         Raises:
             Overloaded: there is no room before the deadline; nothing was stored.
         """
-        while self.bytes_queued >= self._limits.write_queue_bytes_max:
+        most = self._parts.limits.write_queue_bytes_max
+        while self.bytes_queued >= most:
             self._room.clear()
-            left_ms = deadline_ms - self._clock.now_ms()
+            left_ms = deadline_ms - self._parts.clock.now_ms()
             try:
                 async with asyncio.timeout(max(left_ms, 0) / 1_000):
                     await self._room.wait()
             except TimeoutError:
                 raise Overloaded(
-                    f"write_queue_bytes_max={self._limits.write_queue_bytes_max} bytes wait for "
-                    "other nodes; slow down and send the batch again"
+                    f"write_queue_bytes_max={most} bytes wait for other nodes; "
+                    "slow down and send the batch again"
                 ) from None
 
     def acknowledge(self, node: str, parcel: Parcel) -> None:
         """The batch is acknowledged while this copy is out: from now on it is owed."""
         parcel.late = True
-        self._members.hints.acknowledge(node, parcel.places)
+        self._parts.members.outstanding.acknowledge(node, parcel.places)
 
     async def _run(self, node: str, courier: _Courier) -> None:
         while True:
             await courier.wake.wait()
-            parcels = self._take(courier)
+            parcels = self._take(courier, bytes_max=self._message_bytes(node))
             if not parcels:
                 courier.wake.clear()
                 continue
             arrived = await self._deliver(node, parcels)
             self._settle(node, parcels, arrived)
 
-    def _take(self, courier: _Courier) -> list[Parcel]:
+    def _message_bytes(self, node: str) -> int:
+        budget = self._links.budget(node)
+        return budget.step_bytes if budget.rate else MESSAGE_BYTES_MAX
+
+    def _take(self, courier: _Courier, *, bytes_max: int) -> list[Parcel]:
         """The oldest parcels of one collection that fit into one message."""
         taken: list[Parcel] = []
         size = 0
         while courier.queue:
             parcel = courier.queue[0]
-            fits = size + parcel.size <= MESSAGE_BYTES_MAX
+            fits = size + parcel.size <= bytes_max
             if taken and not (
                 fits
                 and parcel.collection == taken[0].collection
@@ -152,36 +138,38 @@ class Delivery:
 
     async def _deliver(self, node: str, parcels: list[Parcel]) -> bool:
         rows = concat_rows([parcel.rows for parcel in parcels])
+        body = rows_to_bytes(rows)
+        self._links.budget(node).spend(len(body), now_ms=self._parts.clock.now_ms())
         try:
-            await self._peers.call(
-                self._members.address_of(node),
+            await self._parts.peers.call(
+                self._parts.members.address_of(node),
                 "copy",
                 {"collection": parcels[0].collection, "absent": list(parcels[0].absent)},
-                rows_to_bytes(rows),
-                deadline_ms=self._clock.now_ms() + self._limits.peer_timeout_ms,
+                body,
+                deadline_ms=self._parts.clock.now_ms() + self._parts.limits.peer_timeout_ms,
             )
         except NodeError:
-            self._counters.copies_failed += len(rows)
+            self._parts.counters.copies_failed += len(rows)
             return False
-        self._counters.copies_sent += len(rows)
+        self._parts.counters.copies_sent += len(rows)
         return True
 
     def _settle(self, node: str, parcels: list[Parcel], arrived: bool) -> None:
-        hints = self._members.hints
+        outstanding = self._parts.members.outstanding
         for parcel in parcels:
-            if arrived:
-                hints.confirm(node, parcel.places, late=parcel.late)
-            else:
-                hints.fail(node, parcel.places, late=parcel.late)
+            if not arrived:
+                outstanding.fail(node, parcel.places)
+            if parcel.late:
+                outstanding.confirm(node, parcel.places)
             if not parcel.arrived.done():
                 parcel.arrived.set_result(arrived)
             self.bytes_queued -= parcel.size
         self._room.set()
 
 
-def split_rows(rows: Rows) -> list[Rows]:
-    """The rows in pieces of at most about `MESSAGE_BYTES_MAX` bytes."""
-    pieces = -(-rows.nbytes() // MESSAGE_BYTES_MAX)
+def split_rows(rows: Rows, *, bytes_max: int = MESSAGE_BYTES_MAX) -> list[Rows]:
+    """The rows in pieces of at most about `bytes_max` bytes."""
+    pieces = -(-rows.nbytes() // bytes_max)
     if pieces <= 1:
         return [rows]
     count = -(-len(rows) // pieces)

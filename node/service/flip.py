@@ -57,7 +57,7 @@ class Flipping:
         if not moves:
             self._flips.tick({}, {}, parts.clock.now_ms())
             return []
-        view, owed = parts.members.view(), parts.members.hints.outstanding()
+        view, owed = parts.members.view(), parts.members.outstanding.counts()
         targets = {
             node: Target(
                 contact=node in view.standing.contact,

@@ -19,6 +19,8 @@ from node.service.catalogue import statistics_to_plain
 from node.service.filled import Filling
 from node.service.latest import Latest
 from node.service.local import read_page
+from node.service.mover.answers import Answers
+from node.service.mover.mover import Mover
 from node.service.parts import Parts
 from node.service.plans import Plans
 from node.service.read import PAGE_BYTES_MAX, page_to_header
@@ -31,6 +33,8 @@ from zring.ring import to_document
 SPREAD_SHARE = 0.8
 """Part of the sender's deadline that a spreader uses; the rest brings its answer back in time."""
 
+_SERVING = ("store", "scan", "aggregate", "latest")
+"""Kinds that somebody waits for: the mover rests while they are being answered."""
 _WITHOUT_RING = ("ring", "get_ring")
 """Kinds that bring or ask for a ring, and so rest on none."""
 
@@ -50,6 +54,8 @@ class Handlers:
         latest: Latest,
         watch: Watch,
         filling: Filling,
+        mover: Mover,
+        answers: Answers,
     ) -> None:
         self._parts = parts
         self._plans = plans
@@ -58,6 +64,7 @@ class Handlers:
         self._latest = latest
         self._watch = watch
         self._filling = filling
+        self._mover = mover
         self._by_kind: dict[str, Callable[[Message], Awaitable[_Reply]]] = {
             "probe": self._probe,
             "ring": self._ring,
@@ -70,12 +77,16 @@ class Handlers:
             "collections": self._collections,
             "in_step": self._in_step,
             "load": self._load,
+            "digests": answers.digests,
+            "offer": answers.offer,
+            "repair": answers.repair,
         }
 
     async def handle(self, message: Message) -> Message:
         """Answer one message; errors of `node.errors` are carried back by the transport."""
         parts = self._parts
         parts.counters.peer_requests += 1
+        parts.counters.served += message.kind in _SERVING
         parts.counters.bytes_received += len(message.body)
         handler = self._by_kind.get(message.kind)
         if handler is None:
@@ -137,7 +148,7 @@ class Handlers:
         if not isinstance(absent, list) or not all(isinstance(node, str) for node in absent):
             raise BadRequest(f"absent={absent!r} is no list of nodes", field="absent")
         await self._writer.store_copy(_text(message.header, "collection"), rows, absent)
-        return {}, b""
+        return {"busy": self._mover.busy()}, b""
 
     async def _scan(self, message: Message) -> _Reply:
         query = header_to_query(message.header)
@@ -192,7 +203,7 @@ class Handlers:
     async def _in_step(self, message: Message) -> _Reply:
         header = message.header
         spans = plain_to_spans(header.get("spans"))
-        await self._filling.noted(_text(header, "from"), _text(header, "target_store"), spans)
+        await self._filling.noted(_text(header, "from"), _text(header, "store"), spans)
         return {}, b""
 
     def _deadline_ms(self, message: Message, *, share: float = 1.0) -> int:

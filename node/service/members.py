@@ -16,7 +16,7 @@ from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
 from node.protocol.filled import Verdict, believed, debts_told, judge_own_store, remember_store
 from node.protocol.health import Effect, Event, Health, Refused, StoreLost
-from node.protocol.hints import CELL_LEVEL, Hints
+from node.protocol.outstanding import Outstanding
 from node.protocol.routing import ReaderMap, Route, Standing
 from node.protocol.rules import Rules
 from node.protocol.word import Life, Word
@@ -27,9 +27,8 @@ from node.storage.engine import Engine
 from zring.errors import InvalidDocument
 from zring.placement import HolderMap
 from zring.ring import Ring, from_document, to_document
-from zring.span import EVERYTHING, Spans, intersect, spans_to_cells, union
+from zring.span import Spans, intersect
 
-META_HINTS = "hints"
 META_MEMBERS = "members"
 META_STORES = "stores"
 META_VERSION = "hlc"
@@ -43,8 +42,6 @@ class View:
         standing: who is in contact, filled, owed; `readers`: who reads what under it.
         rings: node in contact → digest of the ring that its word rests on.
         away: member without contact → since when (microseconds).
-        owed_by_away: the same members → codes in which others may lack what they had taken when
-            they were last heard.
         addresses: member → peer address, as far as known.
     """
 
@@ -54,7 +51,6 @@ class View:
     readers: ReaderMap
     rings: Mapping[str, int]
     away: Mapping[str, int]
-    owed_by_away: Mapping[str, Spans]
     addresses: Mapping[str, str]
     rules: Rules
 
@@ -67,7 +63,7 @@ class View:
 
 
 class Members:
-    """The ring, the members' health and the hints of one node."""
+    """The ring, the members' health and what others may lack of what this node has."""
 
     def __init__(
         self,
@@ -93,7 +89,10 @@ class Members:
         self.life: Life = "starting"
         self.holding = Holding(node_id=node_id, ring=ring, engine=engine, rules=rules)
         self.holding.followers.append(self._follow)
-        self.hints = Hints.decode(engine.read_meta(META_HINTS))
+        self.outstanding = Outstanding()
+        if engine.statistics().records:
+            for node in self.holding.holders.nodes:
+                self._owe_all_in(node, self.holding.holders.spans_of(node))
         remembered = engine.read_meta(META_MEMBERS)
         self.health = Health(
             here=node_id,
@@ -132,7 +131,7 @@ class Members:
 
     def view(self) -> View:
         """The current view; the same object until something changes."""
-        epochs = (self.holding.epoch, self.health.epoch, self.hints.epoch)
+        epochs = (self.holding.epoch, self.health.epoch, self.outstanding.epoch)
         if self._view is None or epochs != self._view_epochs:
             self._view = self._look()
             self._view_epochs = epochs
@@ -142,30 +141,9 @@ class Members:
         """The moment that an answer begun now can speak for; take it before reading."""
         return self.health.as_of_us(self._clock.now_us())
 
-    def coverage(
-        self,
-        view: View,
-        route: Route,
-        *,
-        as_of_us: int | None = None,
-        failed: frozenset[str] = frozenset(),
-    ) -> Coverage:
-        """What can be said of an answer along `route`.
-
-        Args:
-            as_of_us: taken before reading; None when it is about to be read.
-            failed: members that did not answer the query.
-        """
-        away = view.away
-        if failed:
-            away = {**{node: self.last_contact_us(node) for node in sorted(failed)}, **away}
-        return coverage_of(
-            route,
-            as_of=self.as_of_us() if as_of_us is None else as_of_us,
-            away=away,
-            owed_by_away=view.owed_by_away,
-            alone=len(view.standing.contact - failed) == 1,
-        )
+    def coverage(self, route: Route, away: Mapping[str, int]) -> Coverage:
+        """What can be said of an answer that is about to be read along `route`."""
+        return coverage_of(route, as_of=self.as_of_us(), away=away)
 
     def address_of(self, node: str) -> str:
         """Where a member is reached; "" while it was never heard of."""
@@ -219,7 +197,7 @@ class Members:
             clock_us=self._clock.now_us(),
             life=self.life,
             filled=self.holding.filled.spans,
-            owed=self.hints.summary(),
+            owed=self.outstanding.summary(),
             stores=dict(sorted(self._stores.items())),
         )
 
@@ -240,8 +218,7 @@ class Members:
                 self.refusals[effect.address] = effect.reason
                 self._counters.members_refused += 1
             elif isinstance(effect, StoreLost):
-                shared = intersect(self.holding.holders.spans_of(effect.node), self.holding.held)
-                self._owe_all_in(effect.node, shared)
+                self._owe_all_in(effect.node, self.holding.holders.spans_of(effect.node))
         for node, member in self.health.members.items():
             if member.word is not None and member.state == "alive":
                 self._stores[node] = remember_store(self._stores.get(node), member.word)
@@ -250,9 +227,6 @@ class Members:
     def changed_settings(self) -> dict[str, bytes]:
         """Settings that differ from what is persisted, to be written with the next transaction."""
         meta: dict[str, bytes] = {}
-        if self.hints.dirty:
-            meta[META_HINTS] = self.hints.encode()
-            self.hints.dirty = False
         remembered = self.health.remembered()
         if {node: known[:2] for node, known in remembered.items()} != {
             node: known[:2] for node, known in self._remembered.items()
@@ -292,7 +266,6 @@ class Members:
             readers=ReaderMap(holding.ring.domain, holding.holders, standing, rules=self._rules),
             rings={node: word.ring_digest for node, word in words.items()},
             away=self.health.away(),
-            owed_by_away={node: self._owed_when_last_heard(node) for node in self.health.away()},
             addresses={node: member.address for node, member in sorted(members.items())},
             rules=self._rules,
         )
@@ -314,15 +287,6 @@ class Members:
             rules=self._rules,
         )
 
-    def _owed_when_last_heard(self, node: str) -> Spans:
-        word = self.health.members[node].word
-        if word is None:
-            return EVERYTHING
-        owed: Spans = ()
-        for spans in word.owed.values():
-            owed = union(owed, spans)
-        return owed
-
     def _remembered_of(self, node: str) -> list[tuple[str, int]]:
         """What other members remember of a node's store."""
         return [
@@ -340,20 +304,11 @@ class Members:
             self._owe_all_in(node, spans)
         for gone, held in change.gone.items():
             if gone not in contact:
-                for node in sorted({name for set_ in self.holding.holders.sets for name in set_}):
+                for node in self.holding.holders.nodes:
                     self._owe_all_in(node, intersect(held, self.holding.holders.spans_of(node)))
         self.health.know(change.after.members())
 
     def _owe_all_in(self, node: str, spans: Spans) -> None:
-        """A member may lack all that this node has in some codes: it is sent again."""
-        if node == self.node_id:
-            return
-        shift = 2 * CELL_LEVEL
-        cells: set[int] = set()
-        for level, index in spans_to_cells(spans):
-            bits = shift - 2 * level
-            if bits >= 0:
-                cells.update(range(index << bits, (index + 1) << bits))
-            else:
-                cells.add(index >> -bits)
-        self.hints.owe_everything(node, self._engine.statistics().collections, cells)
+        """A member may lack all that this node has in some codes: they are compared."""
+        if node != self.node_id:
+            self.outstanding.mark(node, spans)

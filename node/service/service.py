@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 
 from node.clock import Clock
-from node.config import Limits
+from node.config import Limits, MoverSettings
 from node.errors import Overloaded
 from node.peer.transport import Transport
 from node.protocol.rules import ALL_RULES, Rules
@@ -26,10 +26,12 @@ from node.service.delivery import Delivery
 from node.service.filled import Filling
 from node.service.flip import Flipping
 from node.service.gate import Gate
-from node.service.handback import Handback
 from node.service.handlers import Handlers
 from node.service.latest import Latest
+from node.service.links import Links
 from node.service.members import Members
+from node.service.mover.answers import Answers
+from node.service.mover.mover import Mover, MoverStatistics
 from node.service.parts import Parts
 from node.service.peers import Peers
 from node.service.plans import Plans
@@ -67,6 +69,7 @@ class Service:
         transport: Transport,
         clock: Clock,
         limits: Limits | None = None,
+        mover: MoverSettings | None = None,
         seeds: tuple[str, ...] = (),
         client_url: str = "",
         peer_address: str = "",
@@ -74,6 +77,7 @@ class Service:
         audit: Audit | None = None,
     ) -> None:
         limits = limits or Limits()
+        mover = mover or MoverSettings()
         counters = Counters()
         self._tasks = Tasks()
         self.audit: Audit = audit or NoAudit()
@@ -111,24 +115,18 @@ class Service:
             tasks=self._tasks,
             rules=rules,
         )
-        self._delivery = Delivery(
-            members=members,
-            peers=peers,
-            clock=clock,
-            limits=limits,
-            counters=counters,
-            tasks=self._tasks,
-        )
+        links = Links(mover.link_bytes_per_s_max)
+        self._delivery = Delivery(self._parts, links)
         self._catalogue = Catalogue(self._parts)
         self._reader = Reader(self._parts)
         gate = Gate(clock)
         self._writer = Writer(self._parts, self._delivery, gate)
         self._aggregator = Aggregator(self._parts)
         self._latest = Latest(self._parts, self._catalogue)
-        self._handback = Handback(self._parts)
-        self._watch = Watch(self._parts, self._handback)
+        self._mover = Mover(self._parts, links, mover)
+        self._watch = Watch(self._parts, self._mover)
         self._filling = Filling(self._parts)
-        self._flipping = Flipping(self._parts, gate, self._handback)
+        self._flipping = Flipping(self._parts, gate, self._mover)
         self.plans = Plans(self._parts)
         """Plans and commits changes of the ring."""
         self._handlers = Handlers(
@@ -138,6 +136,8 @@ class Service:
             aggregator=self._aggregator,
             latest=self._latest,
             watch=self._watch,
+            mover=self._mover,
+            answers=Answers(self._parts, self._mover),
             filling=self._filling,
         )
         self._queries = _Queries(self._parts)
@@ -303,12 +303,16 @@ class Service:
         """The cluster as this node sees it now."""
         return look(self._parts, started_us=self._started_us)
 
+    def mover_statistics(self) -> MoverStatistics:
+        """What is being moved to whom, and what it waits for."""
+        return self._mover.statistics()
+
     def is_settled(self) -> bool:
         """Whether this node owes no holder in contact a copy; for tests and `doctor`."""
         contact = self._parts.members.view().standing.contact
-        owed = self._parts.members.hints.outstanding()
+        owed = self._parts.members.outstanding.counts()
         return (
-            self._handback.idle
+            self._mover.idle
             and not self._delivery.bytes_queued
             and not any(holder in contact for holder in owed)
         )

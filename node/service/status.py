@@ -23,7 +23,7 @@ class MemberStatus:
         store_id, sequence: of its store.
         unfilled: codes that it holds and for which its store is not filled.
         owns, holds: codes that it owns, and those that it keeps copies of (its own included).
-        owed: places (cell × 16 days) in which this node still has to bring it up to date.
+        owed: places (cell × 16 days) and marks that this node still has to compare with it.
     """
 
     node: str
@@ -71,7 +71,7 @@ def look(parts: Parts, *, started_us: int) -> ClusterStatus:
         ring=view.ring,
         ring_digest=view.ring.digest(),
         members=tuple(_member(parts, name, started_us=started_us) for name in names),
-        coverage=members.coverage(view, route),
+        coverage=members.coverage(route, view.away),
         store=parts.engine.statistics(),
         counters=parts.counters.frozen(),
         refusals=dict(sorted(members.refusals.items())),
@@ -113,5 +113,5 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
         unfilled=unfilled,
         owns=owns,
         holds=holds,
-        owed=members.hints.outstanding().get(name, 0),
+        owed=members.outstanding.counts().get(name, 0),
     )

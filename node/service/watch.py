@@ -1,4 +1,4 @@
-"""The health loop: probes members, tells the rules, persists what changed, starts hand-backs."""
+"""The health loop: probes members, tells the rules, persists what changed, wakes the mover."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -8,8 +8,8 @@ from node.errors import BadRequest, NodeError
 from node.peer.transport import Message
 from node.protocol.health import Effect, Event, Failed, Heard, Probe, Replied
 from node.protocol.word import plain_to_word, word_to_plain
-from node.service.handback import Handback
 from node.service.members import Members
+from node.service.mover.mover import Mover
 from node.service.parts import Parts
 
 TURNS_PER_INTERVAL = 4
@@ -19,9 +19,9 @@ TURNS_PER_INTERVAL = 4
 class Watch:
     """Keeps `Members` up to date."""
 
-    def __init__(self, parts: Parts, handback: Handback) -> None:
+    def __init__(self, parts: Parts, mover: Mover) -> None:
         self._parts = parts
-        self._handback = handback
+        self._mover = mover
 
     async def first_round(self) -> None:
         """Probe every known address once, so that the node starts with eyes open."""
@@ -38,10 +38,9 @@ class Watch:
         turn = 0
         while True:
             self._carry_out(parts.members.health.tick(parts.clock.now_ms()))
-            self._handback.start_due()
+            self._mover.start_due()
             turn += 1
             if turn % TURNS_PER_INTERVAL == 0:
-                parts.members.hints.tick()
                 await self._persist()
             await asyncio.sleep(pause_s)
 
@@ -60,8 +59,8 @@ class Watch:
         try:
             await self._parts.engine.write([], meta=meta)
         except NodeError:
-            # The disk is full; what is on it says more is outstanding than is, which is safe.
-            self._parts.members.hints.dirty = True
+            # The disk is full or gone; addresses are learned again from the seeds.
+            return
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

@@ -16,8 +16,8 @@ from node.errors import DeadlineExceeded, NodeError, Unavailable
 from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.acknowledge import Tally, merge_replies, spreader
-from node.protocol.hints import Place, places_of
 from node.protocol.hlc import next_version
+from node.protocol.outstanding import Place, places_of
 from node.query import WriteLevel, WriteReply
 from node.records import Rows, concat_rows
 from node.service.delivery import Delivery, Parcel, split_rows
@@ -56,6 +56,7 @@ class Writer:
     async def write(self, batch: Batch) -> WriteReply:
         """Route a batch to its spreaders; see `Service.write`."""
         self._parts.counters.writes += 1
+        self._parts.counters.served += 1
         if not len(batch.rows):
             return WriteReply(stored=0, copies_wanted=0, copies_durable=0, acknowledged=True)
         return await self._route(batch)
@@ -148,7 +149,6 @@ class Writer:
             _, by_node = _shares(parts.members.view(), rows, here=parts.node_id)
             for node in sorted(set(absent) & set(by_node)):
                 owed[node] = places_of(collection, by_node[node])
-                parts.members.hints.intend(node, owed[node])
         try:
             await self._store(collection, rows)
         finally:
@@ -156,12 +156,7 @@ class Writer:
 
     async def _store(self, collection: str, rows: Rows) -> None:
         parts = self._parts
-        meta = parts.members.changed_settings()
-        try:
-            await parts.engine.write([(collection, rows)], meta=meta)
-        except NodeError:
-            parts.members.hints.dirty = parts.members.hints.dirty or bool(meta)
-            raise
+        await parts.engine.write([(collection, rows)])
         parts.counters.records_stored += len(rows)
 
     async def _round(
@@ -229,11 +224,9 @@ class Writer:
         """Send copies to holders in contact; returns them, and what each holder is to have."""
         parcels: dict[str, list[Parcel]] = {}
         owed: dict[str, Sequence[Place]] = {}
-        hints = self._parts.members.hints
         absent = tuple(node for node in by_node if node not in view.standing.contact)
         for node, rows in by_node.items():
             places = owed[node] = places_of(batch.collection, rows)
-            hints.intend(node, places)
             if node in view.standing.contact:
                 parcels[node] = self._delivery.send(node, batch.collection, rows, places, absent)
                 tally.sent(node)
@@ -242,17 +235,15 @@ class Writer:
     def _release(self, owed: dict[str, Sequence[Place]], parcels: dict[str, list[Parcel]]) -> None:
         """After storing: whoever was absent, or has already failed, is owed from now on.
 
-        Not before: a hand-back under way could pass over rows that the store does not show yet,
-        and would then take the place for done.
+        Not before: a job of the mover could pass over rows that the store does not show yet, and
+        would then take the place for done.
         """
-        hints = self._parts.members.hints
+        outstanding = self._parts.members.outstanding
         for node, places in owed.items():
             sent = parcels.get(node, [])
             failed = any(parcel.arrived.done() and not parcel.arrived.result() for parcel in sent)
             if failed or not sent:
-                hints.fail(node, places, late=False)
-            else:
-                hints.confirm(node, places, late=False)
+                outstanding.fail(node, places)
 
     async def _wait(
         self, tally: Tally, parcels: dict[str, list[Parcel]], *, deadline_ms: int

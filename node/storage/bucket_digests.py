@@ -9,7 +9,7 @@ from zring.digest import Int64s, SetDigest, UInt64s
 from zring.morton import CODE_BITS
 
 DAY_US = 86_400_000_000
-DAY_MIN, DAY_MAX = -(1 << 62) // DAY_US, (1 << 62) // DAY_US
+DAY_MIN, DAY_MAX = -(1 << 62) // DAY_US, (1 << 62) // DAY_US + 1
 """Every day that a record's time may lie in; half-open."""
 
 

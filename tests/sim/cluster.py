@@ -5,8 +5,7 @@ from collections.abc import Coroutine
 from random import Random
 from typing import Any
 
-from node.config import Limits
-from node.protocol.rules import ALL_RULES, Rules
+from node.config import Limits, MoverSettings
 from node.query import WriteReply
 from node.records import Rows
 from node.service.service import Service
@@ -53,10 +52,10 @@ class SimulatedNode:
             transport=cluster.network.transport(self.name),
             clock=self.clock,
             limits=cluster.limits,
+            mover=cluster.mover,
             seeds=cluster.names,
             client_url=f"http://{self.name}",
             peer_address=self.name,
-            rules=cluster.rules,
         )
         self.service = service
         self._note_spreads(service)
@@ -125,13 +124,13 @@ class SimulatedCluster:
         replicas: int,
         domain: Domain = DEMO_DOMAIN,
         step_rows_max: int = 7,
-        rules: Rules = ALL_RULES,
+        mover: MoverSettings | None = None,
     ) -> None:
         self.loop = loop
         self.rng = rng
         self.domain = domain
         self.step_rows_max = step_rows_max
-        self.rules = rules
+        self.mover = mover or MoverSettings()
         self.limits = Limits(peer_timeout_ms=2_000, query_timeout_ms=8_000)
         self.network = Network(rng)
         self.names = tuple(f"n{index + 1}" for index in range(nodes))

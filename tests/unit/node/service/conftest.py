@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from node.config import MoverSettings
 from node.records import Rows
 from node.service.service import Service
 from tests.sim.cluster import SimulatedCluster
@@ -23,10 +24,18 @@ START_US = 1_690_000_000_000_000
 class Bench:
     """A quiet simulated cluster and what tests need to talk to it."""
 
-    def __init__(self, loop: VirtualLoop, *, nodes: int, replicas: int, steps: int) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        *,
+        nodes: int,
+        replicas: int,
+        steps: int,
+        mover: MoverSettings,
+    ) -> None:
         self.loop = loop
         self.cluster = SimulatedCluster(
-            loop, Random(7), nodes=nodes, replicas=replicas, step_rows_max=steps
+            loop, Random(7), nodes=nodes, replicas=replicas, step_rows_max=steps, mover=mover
         )
         self.cluster.network.weather = Weather(slow_share=0.0)
 
@@ -64,11 +73,24 @@ Play = Callable[..., None]
 def play() -> Iterator[Play]:
     """Run a test on a started cluster: `play(test, nodes=4, replicas=2)`."""
 
-    def run(test: Test, *, nodes: int = 4, replicas: int = 2, steps: int = 100) -> None:
+    def run(
+        test: Test,
+        *,
+        nodes: int = 4,
+        replicas: int = 2,
+        steps: int = 100,
+        mover: MoverSettings | None = None,
+    ) -> None:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             loop = runner.get_loop()
             assert isinstance(loop, VirtualLoop)
-            bench = Bench(loop, nodes=nodes, replicas=replicas, steps=steps)
+            bench = Bench(
+                loop,
+                nodes=nodes,
+                replicas=replicas,
+                steps=steps,
+                mover=mover or MoverSettings(),
+            )
 
             async def main() -> None:
                 await bench.cluster.start()

@@ -13,7 +13,21 @@ from tests.unit.node.service.conftest import Bench, Play, make_rows
 from zring.area import Box
 from zring.ring import from_document
 
-KINDS = ("probe", "ring", "store", "copy", "scan", "aggregate", "latest", "collections", "?")
+KINDS = (
+    "probe",
+    "ring",
+    "store",
+    "copy",
+    "scan",
+    "aggregate",
+    "latest",
+    "collections",
+    "digests",
+    "offer",
+    "in_step",
+    "repair",
+    "?",
+)
 JUNK: list[Any] = [None, -1, 2**63, "x", b"\x00", [], [[1]], {}, {"op": "no"}, True, 1.5, [[5, 2]]]
 
 
@@ -38,7 +52,22 @@ def test_any_header_and_body(play: Play) -> None:
     async def test(bench: Bench) -> None:
         await bench.service("n1").write("c", make_rows(20))
         rng = Random(4)
-        names = [*header(bench), "spans", "after", "limit", "level", "step_us", "owed", "absent"]
+        names = [
+            *header(bench),
+            "spans",
+            "after",
+            "limit",
+            "level",
+            "step_us",
+            "owed",
+            "absent",
+            "collection",
+            "foreign",
+            "level",
+            "parents",
+            "days",
+            "target_store",
+        ]
         for _ in range(1_500):
             changed = header(bench)
             for name in rng.sample(names, rng.randint(0, 3)):

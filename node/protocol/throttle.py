@@ -1,0 +1,81 @@
+"""How fast the mover may go: a bucket of bytes for each link, and rest while others work.
+
+What people wait for always goes first: live copies never wait here, but what they send counts,
+so that they and the mover together keep to the link's rate.
+"""
+
+from dataclasses import dataclass
+
+STEP_MS = 1_000
+"""A step holds a slow link for about this long, so that a live copy soon has its turn."""
+STEP_BYTES_MAX = 2 << 20
+"""A step on a link without a limit: some 20,000 records, a few ms of loopback."""
+STEP_BYTES_MIN = 2_048
+"""A handful of records with their columns' names; less would be mostly frame."""
+BUSY_MS = 250
+"""After a read or a write the node counts as busy for this long."""
+REST_MS_MAX = 2_000
+"""The longest rest after one step, so that a busy node goes on moving."""
+
+
+@dataclass(slots=True)
+class LinkBudget:
+    """Bytes that may go out on one link, `rate` a second.
+
+    Attributes:
+        rate: bytes a second; 0 is without a limit.
+    """
+
+    rate: int
+    _debt_bytes: float = 0.0
+    _at_ms: int = 0
+
+    def spend(self, count: int, *, now_ms: int) -> None:
+        """Some bytes have gone out, or will at once."""
+        if self.rate:
+            self._pass_time(now_ms)
+            self._debt_bytes += count
+
+    def wait_ms(self, *, now_ms: int) -> int:
+        """How long the mover must wait before its next step."""
+        if not self.rate:
+            return 0
+        self._pass_time(now_ms)
+        return max(0, int(self._debt_bytes * 1_000 / self.rate))
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of one step."""
+        if not self.rate:
+            return STEP_BYTES_MAX
+        return min(STEP_BYTES_MAX, max(STEP_BYTES_MIN, self.rate * STEP_MS // 1_000))
+
+    def _pass_time(self, now_ms: int) -> None:
+        gone = (now_ms - self._at_ms) * self.rate / 1_000
+        # Idle time is not saved up: a burst after it would stand in the way of live copies.
+        self._debt_bytes = max(0.0, self._debt_bytes - gone)
+        self._at_ms = now_ms
+
+
+@dataclass(slots=True)
+class Foreground:
+    """Whether reads and writes are being served, seen from a counter that they raise.
+
+    Attributes:
+        rest_share: the mover rests this many times as long as it worked while the node is busy.
+    """
+
+    rest_share: float
+    _seen: int = 0
+    _busy_until_ms: int = 0
+
+    def busy(self, served: int, *, now_ms: int) -> bool:
+        """Look at the counter; call it at every step."""
+        if served != self._seen:
+            self._seen = served
+            self._busy_until_ms = now_ms + BUSY_MS
+        return now_ms < self._busy_until_ms
+
+    def rest_ms(self, worked_ms: int, *, busy: bool) -> int:
+        """How long to rest after a step, here or at the other end busy."""
+        return min(REST_MS_MAX, int(worked_ms * self.rest_share)) if busy else 0

@@ -1,0 +1,174 @@
+"""The other end of the mover's messages: digests of what is asked, and what of an offer lacks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from node.errors import BadRequest
+from node.peer.columns import OFFER_TYPES, PIECE_TYPES, bytes_to_columns
+from node.peer.transport import Message
+from node.protocol.comparison import Pieces
+from node.protocol.word import plain_to_spans
+from node.query import TIME_MAX, TIME_MIN
+from node.records import Bools, Key, Rows, concat_rows, content_hashes
+from node.service.mover.compare import own_digests
+from node.service.mover.link import digests_to_bytes
+from node.service.mover.mover import Mover
+from node.service.mover.region import plain_to_region
+from node.service.parts import Parts
+from node.storage.bucket_digests import DAY_US, NO_DIGESTS
+from node.storage.engine import Scan
+from zring.digest import UInt64s, hash_words
+from zring.morton import CODE_BITS, CODE_STOP, Int64s
+from zring.span import EVERYTHING, Spans, cells_to_spans
+
+ROWS_OFFERED_MAX = 100_000
+PARENTS_MAX = 1 << 16
+CELLS_READ_MAX = 1_024
+"""Cells that an offer is looked up in; one that touches more is looked up in coarser cells."""
+
+Reply = tuple[dict[str, Any], bytes]
+
+
+class Answers:
+    """What a peer's mover may ask of this node."""
+
+    def __init__(self, parts: Parts, mover: Mover) -> None:
+        self._parts = parts
+        self._mover = mover
+
+    async def digests(self, message: Message) -> Reply:
+        """Digests of a region that this node holds."""
+        parts, header = self._parts, message.header
+        region = plain_to_region(header)
+        grain_level = parts.members.ring.grain_level
+        level = _level(header, "level", grain_level)
+        parents = None
+        if "parents" in header:
+            days, cells = bytes_to_columns(message.body, PIECE_TYPES)
+            if len(days) > PARENTS_MAX:
+                raise BadRequest(f"more than {PARENTS_MAX} pieces in one question", field="body")
+            above = _level(header, "parents", level)
+            if len(cells) and int(cells.max()) >> (2 * above):
+                raise BadRequest("a piece lies outside the domain", field="body")
+            none = np.zeros(len(days), np.int64)
+            parents = Pieces(above, days.astype(np.int64), cells.astype(np.int64), none)
+        if region.collection not in parts.engine.statistics().collections:
+            return self._common(), digests_to_bytes(NO_DIGESTS)
+        spans = region.spans(
+            parts.members.view().holders,
+            comparing=str(header.get("from", "")),
+            peer=parts.node_id,
+        )
+        digests = await own_digests(
+            parts.engine,
+            region,
+            spans,
+            level=level,
+            by_day=header.get("by_day") is not False,
+            parents=parents,
+        )
+        return self._common(), digests_to_bytes(digests)
+
+    async def offer(self, message: Message) -> Reply:
+        """One bit a row: this node lacks it, or has an older version."""
+        collection = message.header.get("collection")
+        if not isinstance(collection, str) or not collection:
+            raise BadRequest(f"collection={collection!r} is no name", field="collection")
+        code, time, sensor_hash, versions, content = bytes_to_columns(message.body, OFFER_TYPES)
+        if len(code) > ROWS_OFFERED_MAX:
+            raise BadRequest(f"more than {ROWS_OFFERED_MAX} rows in one offer", field="body")
+        if len(code) and not (int(code.min()) >= 0 and int(code.max()) < CODE_STOP):
+            raise BadRequest("a row lies outside the domain", field="body")
+        if len(time) and not (int(time.min()) >= TIME_MIN and int(time.max()) <= TIME_MAX):
+            raise BadRequest("a row lies outside of time", field="body")
+        mine = self._read(collection, code, time)
+        lacking = lacking_rows(mine, code, time, sensor_hash, versions, content)
+        return self._common(), np.packbits(lacking).tobytes()
+
+    async def repair(self, message: Message) -> Reply:
+        """Compare these codes with every other holder, whatever is known."""
+        spans = message.header.get("spans")
+        self._mover.repair(EVERYTHING if spans is None else plain_to_spans(spans))
+        return {}, b""
+
+    def _common(self) -> dict[str, Any]:
+        return {"busy": self._mover.busy()}
+
+    def _read(self, collection: str, code: Int64s, time: Int64s) -> Rows:
+        """What this node has in the cells and days that are offered."""
+        parts: list[Rows] = []
+        days = time // DAY_US
+        for day in np.unique(days).tolist():
+            of_day = days == day
+            scan = Scan(
+                collection,
+                time_start=int(time[of_day].min()),
+                time_stop=int(time[of_day].max()) + 1,
+                spans=_cells_around(code[of_day], self._parts.members.ring.grain_level),
+                deletions=True,
+                sensor_names=False,
+                ordered=False,
+            )
+            after: Key | None = None
+            while True:
+                step = self._parts.engine.scan(scan, after=after)
+                parts.append(step.rows)
+                after = step.resume
+                if after is None:
+                    break
+        return concat_rows(parts)
+
+
+def lacking_rows(
+    mine: Rows,
+    code: Int64s,
+    time: Int64s,
+    sensor_hash: UInt64s,
+    versions: Int64s,
+    content: UInt64s,
+) -> Bools:
+    """bool[n]: which of the offered rows are newer than mine, or not among mine.
+
+    Args:
+        mine: one version of each identity, in any order.
+        versions: each row's version × 2, and 1 more for a deletion.
+        content: hash of each row's values, which decides between equal versions.
+    """
+    if not len(mine):
+        return np.ones(len(code), np.bool_)
+    my_names = _names(mine.code, mine.time, mine.sensor_hash)
+    order = np.argsort(my_names)
+    at = np.searchsorted(my_names[order], _names(code, time, sensor_hash))
+    at = order[np.minimum(at, len(order) - 1)]
+    same = (mine.code[at] == code) & (mine.time[at] == time) & (mine.sensor_hash[at] == sensor_hash)
+    my_versions = (mine.version[at] << 1) | mine.deleted[at]
+    lacking: Bools = ~same | (my_versions >> 1 < versions >> 1)
+    equal = np.flatnonzero(same & (my_versions >> 1 == versions >> 1))
+    if len(equal):
+        lacking[equal] = content_hashes(mine.take(at[equal])) < content[equal]
+    return lacking
+
+
+def _names(code: Int64s, time: Int64s, sensor_hash: UInt64s) -> UInt64s:
+    """One number for each identity, to sort by; equal ones are told apart afterwards."""
+    return hash_words(
+        [code.astype(np.uint64), time.astype(np.uint64), sensor_hash.astype(np.uint64)]
+    )
+
+
+def _cells_around(code: Int64s, grain_level: int) -> Spans:
+    level = grain_level
+    while True:
+        cells = np.unique(code >> (CODE_BITS - 2 * level))
+        if len(cells) <= CELLS_READ_MAX or not level:
+            return cells_to_spans((level, cell) for cell in cells.tolist())
+        level -= 1
+
+
+def _level(header: Mapping[str, Any], name: str, most: int) -> int:
+    level = header.get(name)
+    if type(level) is not int or not 0 <= level <= most:
+        raise BadRequest(f"{name}={level!r} is no level up to {most}", field=name)
+    return level

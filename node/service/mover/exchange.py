@@ -1,0 +1,152 @@
+"""Sending a peer what it lacks of a chunk: whole pieces, or what it picks from an offer."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from node.errors import NodeError
+from node.protocol.comparison import Pieces, Slice, slices_of
+from node.query import TIME_MAX, TIME_MIN
+from node.records import Key, Rows, concat_rows
+from node.service.mover.compare import Chunk
+from node.service.mover.link import Link
+from node.service.parts import Parts
+from node.storage.bucket_digests import DAY_US
+from node.storage.engine import Scan
+from zring.span import Spans, intersect
+
+SCAN_ROWS = 20_000
+"""Rows of one scan: a few megabytes, and a step of the event loop that nobody notices."""
+OFFER_ROWS = 10_000
+"""Rows of one offer: 400 kB."""
+OFFER_ROW_BYTES = 40
+IN_FLIGHT_MAX = 4
+"""Messages under way to one peer: the next are read and packed while it stores the last, and a
+link of one second's delay is kept busy."""
+
+
+class Window:
+    """At most `IN_FLIGHT_MAX` messages at once; the first that fails ends the sending."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._error: NodeError | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._group.__aexit__(kind, error, trace)
+        if self._error is not None:
+            raise self._error
+
+    async def send(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Start it as soon as there is room; False once one has failed: stop sending."""
+        await self._room.acquire()
+        if self._error is not None:
+            work.close()
+            return False
+        self._group.create_task(self._run(work))
+        return True
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except NodeError as error:
+            self._error = self._error or error
+        finally:
+            self._room.release()
+
+
+class Exchange:
+    """Everything that one region's chunks need."""
+
+    def __init__(self, parts: Parts, link: Link, collection: str, spans: Spans) -> None:
+        self._parts = parts
+        self._link = link
+        self._collection = collection
+        self._spans = spans
+
+    async def carry(self, chunk: Chunk) -> None:
+        """Send what the peer lacks; all of it is on its disk when this returns.
+
+        Raises:
+            NodeError: the peer, or the way to it, failed.
+        """
+        async with Window() as window:
+            await self._send(window, chunk.absent, offered=False)
+            await self._send(window, chunk.offer, offered=True)
+
+    async def _send(self, window: Window, pieces: tuple[Pieces, ...], *, offered: bool) -> None:
+        """Read the pieces and send them in messages of the size that suits the link."""
+        clock = self._parts.clock
+        waiting: list[Rows] = []
+        size = 0
+        began_ms = clock.now_ms()
+        step = self._link.step_bytes
+        for rows in (*self._read(pieces), None):
+            if rows is not None:
+                waiting.append(rows)
+                size += OFFER_ROW_BYTES * len(rows) if offered else rows.nbytes()
+                if size < step and sum(map(len, waiting)) < OFFER_ROWS:
+                    continue
+            if not waiting:
+                break
+            for part in _messages(concat_rows(waiting), size, step_bytes=step):
+                work = self._offer(part) if offered else self._link.copy(self._collection, part)
+                if not await window.send(work):
+                    return
+                await self._link.pace(clock.now_ms() - began_ms)
+                began_ms = clock.now_ms()
+            waiting, size = [], 0
+
+    async def _offer(self, rows: Rows) -> None:
+        lacking = await self._link.offer(self._collection, rows)
+        if not lacking.any():
+            return
+        wanted = rows.where(lacking)
+        for part in _messages(wanted, wanted.nbytes(), step_bytes=self._link.step_bytes):
+            await self._link.copy(self._collection, part)
+
+    def _read(self, pieces: tuple[Pieces, ...]) -> Iterator[Rows]:
+        for slice_ in slices_of(pieces, rows_max=SCAN_ROWS):
+            scan = self._scan(slice_)
+            after: Key | None = None
+            while True:
+                step = self._parts.engine.scan(scan, after=after, rows_max=SCAN_ROWS)
+                if len(step.rows):
+                    yield step.rows
+                after = step.resume
+                if after is None:
+                    break
+
+    def _scan(self, slice_: Slice) -> Scan:
+        return Scan(
+            self._collection,
+            time_start=max(TIME_MIN, slice_.day_start * DAY_US),
+            time_stop=min(TIME_MAX, slice_.day_stop * DAY_US),
+            spans=intersect(self._spans, slice_.spans),
+            deletions=True,
+        )
+
+
+def _messages(rows: Rows, size: int, *, step_bytes: int) -> Iterator[Rows]:
+    """The rows in messages of about `step_bytes`; the newest first where there are several."""
+    count = -(-size // step_bytes)
+    if count <= 1:
+        yield rows
+        return
+    order = np.argsort(-rows.time, kind="stable")
+    most = -(-len(rows) // count)
+    for start in range(0, len(rows), most):
+        yield rows.take(order[start : start + most])

@@ -1,0 +1,87 @@
+"""One job: compare what is outstanding with a peer and send it what it lacks."""
+
+import asyncio
+from collections.abc import Sequence
+
+from node.protocol.letting_go import LettingGo
+from node.service.mover.compare import Comparison, own_digests
+from node.service.mover.exchange import Exchange
+from node.service.mover.link import Link
+from node.service.mover.region import Region
+from node.service.parts import Parts
+from node.storage.bucket_digests import BucketDigests
+from zring.placement import HolderMap
+from zring.span import Spans
+
+
+class Job:
+    """Brings a peer up to date in some regions.
+
+    Args:
+        letting_go: told what the peer has confirmed of codes that this node does not hold.
+    """
+
+    def __init__(self, parts: Parts, link: Link, letting_go: LettingGo) -> None:
+        self._parts = parts
+        self._link = link
+        self._letting_go = letting_go
+        view = parts.members.view()
+        self._holders: HolderMap = view.holders
+        self._ring_digest = view.ring.digest()
+        self._grain_level = view.ring.grain_level
+
+    async def bring(self, regions: Sequence[Region]) -> bool:
+        """Compare the regions and send what lacks, newest days first over all of them.
+
+        Returns:
+            Whether the ring is still the one that this rests on.
+        Raises:
+            NodeError: the peer, or the way to it, failed.
+        """
+        began: list[tuple[Comparison, BucketDigests | None]] = []
+        for region in regions:
+            spans = region.spans(self._holders, comparing=self._parts.node_id, peer=self._link.peer)
+            if spans:
+                before = await self._before(region, spans)
+                comparison = Comparison(
+                    self._parts.engine, self._link, region, spans, grain_level=self._grain_level
+                )
+                await comparison.start()
+                began.append((comparison, before))
+        await self._work_off([comparison for comparison, _ in began])
+        if self._parts.members.ring_digest() != self._ring_digest:
+            return False
+        for comparison, before in began:
+            if before is not None:
+                self._letting_go.confirm(
+                    self._link.peer,
+                    comparison.region.collection,
+                    before,
+                    ring_digest=self._ring_digest,
+                )
+        return True
+
+    async def _before(self, region: Region, spans: Spans) -> BucketDigests | None:
+        """What this node has of codes that it does not hold, before the peer is given it."""
+        if not region.foreign:
+            return None
+        found = await own_digests(self._parts.engine, region, spans, level=self._grain_level)
+        return found if len(found) else None
+
+    async def _work_off(self, comparisons: list[Comparison]) -> None:
+        progress = self._link.progress
+        while True:
+            differing = [one for one in comparisons if one.newest_day is not None]
+            if not differing:
+                return
+            comparison = max(differing, key=lambda one: one.newest_day or 0)
+            progress.phase, progress.reason = "comparing", ""
+            buckets = comparison.days_left
+            chunk = await comparison.next_chunk()
+            progress.phase = "sending"
+            exchange = Exchange(
+                self._parts, self._link, comparison.region.collection, comparison.spans
+            )
+            await exchange.carry(chunk)
+            progress.finished(buckets=max(0, buckets - comparison.days_left), records=chunk.records)
+            await asyncio.sleep(0)

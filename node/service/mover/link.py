@@ -1,0 +1,140 @@
+"""Messages of the mover to one peer, at the rate that its link allows."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+
+from node.errors import PeerRefused
+from node.peer.columns import (
+    DIGEST_TYPES,
+    OFFER_TYPES,
+    PIECE_TYPES,
+    bytes_to_columns,
+    columns_to_bytes,
+)
+from node.peer.rows import rows_to_bytes
+from node.peer.transport import Message
+from node.protocol.comparison import Pieces
+from node.protocol.throttle import Foreground, LinkBudget
+from node.records import Bools, Rows, content_hashes
+from node.service.mover.progress import Progress
+from node.service.mover.region import Region, region_to_plain
+from node.service.parts import Parts
+from node.storage.bucket_digests import BucketDigests
+
+TIMEOUT_SHARE = 4
+"""The mover waits this many times as long as others: a peer may first have to merge its log, and
+nobody waits for the mover."""
+
+
+class Link:
+    """One peer, for the length of one job."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        peer: str,
+        *,
+        budget: LinkBudget,
+        foreground: Foreground,
+        progress: Progress,
+    ) -> None:
+        self._parts = parts
+        self._budget = budget
+        self._foreground = foreground
+        self._busy_there = False
+        self.peer = peer
+        self.progress = progress
+
+    @property
+    def step_bytes(self) -> int:
+        """How much one message should carry."""
+        return self._budget.step_bytes
+
+    async def digests(
+        self, region: Region, *, level: int, by_day: bool = True, parents: Pieces | None = None
+    ) -> BucketDigests:
+        """The peer's digests of a region; with `parents` only below these (day, cell) pairs."""
+        header = {**region_to_plain(region), "level": level, "by_day": by_day}
+        body = b""
+        if parents is not None:
+            header["parents"] = parents.level
+            body = columns_to_bytes((parents.days, parents.cells), PIECE_TYPES)
+        reply = await self._call("digests", header, body)
+        return bytes_to_digests(reply.body)
+
+    async def offer(self, collection: str, rows: Rows) -> Bools:
+        """bool[n]: which rows the peer lacks or has an older version of."""
+        body = offer_to_bytes(rows)
+        reply = await self._call("offer", {"collection": collection}, body)
+        bits = np.unpackbits(np.frombuffer(reply.body, np.uint8))
+        if not 0 <= len(bits) - len(rows) < 8:
+            raise PeerRefused(f"{self.peer} answered {len(rows)} offers with {len(bits)} bits")
+        return bits[: len(rows)].astype(np.bool_)
+
+    async def copy(self, collection: str, rows: Rows) -> None:
+        """Records that the peer lacks; they are on its disk when this returns."""
+        body = rows_to_bytes(rows)
+        await self._call("copy", {"collection": collection}, body)
+        self._parts.counters.records_moved += len(rows)
+        self.progress.moved(len(rows), len(body), now_ms=self._parts.clock.now_ms())
+
+    async def tell(self, kind: str, header: dict[str, Any]) -> None:
+        """A message whose answer says nothing."""
+        await self._call(kind, header, b"")
+
+    async def pace(self, worked_ms: int) -> None:
+        """Wait until the link has room, and rest while people are being served."""
+        parts = self._parts
+        now_ms = parts.clock.now_ms()
+        busy = self._foreground.busy(parts.counters.served, now_ms=now_ms) or self._busy_there
+        wait_ms = max(
+            self._budget.wait_ms(now_ms=now_ms), self._foreground.rest_ms(worked_ms, busy=busy)
+        )
+        if wait_ms:
+            self.progress.phase = "waiting"
+            self.progress.reason = "others are being served" if busy else "the link's rate"
+            await asyncio.sleep(wait_ms / 1_000)
+            self.progress.phase, self.progress.reason = "sending", ""
+
+    async def _call(self, kind: str, header: dict[str, Any], body: bytes | memoryview) -> Message:
+        parts = self._parts
+        self._budget.spend(len(body), now_ms=parts.clock.now_ms())
+        timeout_ms = TIMEOUT_SHARE * parts.limits.peer_timeout_ms
+        reply = await parts.peers.call(
+            parts.members.address_of(self.peer),
+            kind,
+            header,
+            body,
+            deadline_ms=parts.clock.now_ms() + timeout_ms,
+            timeout_ms=timeout_ms,
+        )
+        self._busy_there = bool(reply.header.get("busy"))
+        return reply
+
+
+def digests_to_bytes(digests: BucketDigests) -> bytes:
+    """Digests as columns of numbers."""
+    return columns_to_bytes(
+        (digests.days, digests.cells, digests.totals, digests.counts), DIGEST_TYPES
+    )
+
+
+def bytes_to_digests(body: bytes | memoryview) -> BucketDigests:
+    """Undo `digests_to_bytes`."""
+    days, cells, totals, counts = bytes_to_columns(body, DIGEST_TYPES)
+    return BucketDigests(
+        cells=cells.astype(np.int64),
+        days=days.astype(np.int64),
+        totals=totals,
+        counts=counts.astype(np.int64),
+    )
+
+
+def offer_to_bytes(rows: Rows) -> bytes:
+    """Identity, version and content of each row."""
+    versions = (rows.version << 1) | rows.deleted
+    return columns_to_bytes(
+        (rows.code, rows.time, rows.sensor_hash, versions, content_hashes(rows)), OFFER_TYPES
+    )

@@ -1,0 +1,239 @@
+"""The mover's door: which jobs run, and what others may ask of it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from node.config import MoverSettings
+from node.errors import NodeError
+from node.protocol.letting_go import LettingGo
+from node.protocol.outstanding import bounded
+from node.protocol.throttle import Foreground
+from node.protocol.word import spans_to_plain
+from node.service.links import Links
+from node.service.mover.job import Job
+from node.service.mover.link import Link
+from node.service.mover.progress import PeerProgress, Progress
+from node.service.mover.region import Region, regions_of
+from node.service.parts import Parts
+from zring.span import EVERYTHING, Spans, intersect, subtract
+
+RETRY_MS = 500
+RETRY_MS_MAX = 30_000
+"""A peer that fails job after job (its disk is full) is tried again more and more seldom."""
+POLL_MS = 50
+"""Between two looks while somebody waits for the mover; only then."""
+
+log = logging.getLogger("zring.mover")
+
+
+@dataclass(frozen=True, slots=True)
+class MoverStatistics:
+    """The mover as it is now.
+
+    Attributes:
+        peers: peer → its work; those with nothing to do and nothing done are left out.
+        records_removed: let go of since the start.
+        letting_go: what it waits for, in words; "" when nothing is to go.
+    """
+
+    peers: Mapping[str, PeerProgress]
+    records_removed: int = 0
+    letting_go: str = ""
+
+
+@dataclass(slots=True)
+class _Peer:
+    """What is kept of one peer between jobs."""
+
+    progress: Progress
+    task: asyncio.Task[None] | None = None
+    telling: bool = False
+    failures: int = 0
+    retry_at_ms: int = 0
+
+
+class Mover:
+    """Keeps every holder in step with this node."""
+
+    def __init__(self, parts: Parts, links: Links, settings: MoverSettings) -> None:
+        self._parts = parts
+        self._links = links
+        self._foreground = Foreground(settings.rest_share)
+        self._letting_go = LettingGo(grain_level=parts.members.ring.grain_level)
+        self._peers: dict[str, _Peer] = {}
+        self._check_interval_ms = settings.compare_interval_h * 3_600_000
+        self._check_at_ms = parts.clock.now_ms() + self._check_interval_ms
+
+    def start_due(self) -> None:
+        """Start a job for every holder in contact with whom something is to be compared.
+
+        Cheap when there is nothing to do; call it whenever a member, the ring or what is
+        outstanding has changed, and from time to time.
+        """
+        members, now_ms = self._parts.members, self._parts.clock.now_ms()
+        view = members.view()
+        holders = set(view.holders.nodes)
+        if now_ms >= self._check_at_ms:
+            self._check_at_ms = now_ms + self._check_interval_ms
+            for name in sorted(holders - {self._parts.node_id}):
+                members.outstanding.check(name, view.holders.spans_of(name))
+        for name in members.outstanding.holders():
+            if name not in holders:
+                members.outstanding.forget(name)
+            elif name in view.standing.contact:
+                peer = self._peer(name)
+                if peer.task is None and peer.retry_at_ms <= now_ms:
+                    peer.task = self._parts.tasks.spawn(self._run(name, peer), name=f"move {name}")
+        for name, peer in self._peers.items():
+            if peer.task is not None and name not in view.standing.contact:
+                peer.task.cancel()
+        self._say_who_is_in_step()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job runs."""
+        return all(peer.task is None for peer in self._peers.values())
+
+    def busy(self) -> bool:
+        """Whether this node is serving people; told to the peers whose movers ask it."""
+        now_ms = self._parts.clock.now_ms()
+        return self._foreground.busy(self._parts.counters.served, now_ms=now_ms)
+
+    def on_store_lost(self, node: str) -> None:
+        """A member came back with another store: what it had confirmed does not count."""
+        self._letting_go.void_holder(node)
+
+    def repair(self, spans: Spans = EVERYTHING) -> None:
+        """Compare these codes with every other holder of them, whatever is known."""
+        members = self._parts.members
+        holders = members.view().holders
+        for node in holders.nodes:
+            if node != self._parts.node_id:
+                members.outstanding.mark(node, intersect(spans, holders.spans_of(node)))
+        self.start_due()
+
+    async def settle(self, node: str, spans: Spans, *, deadline_ms: int) -> bool:
+        """The last piece of a hand-over: all that this node has in these codes is at the node.
+
+        Call it while no writes to these codes are taken here. Returns False when time is up or
+        the node failed; nothing is lost then, and it may be tried again.
+        """
+        collections = sorted(self._parts.engine.statistics().collections)
+        regions = [
+            Region(name, bounded(spans), foreign)
+            for name in collections
+            for foreign in (False, True)
+        ]
+        left_ms = deadline_ms - self._parts.clock.now_ms()
+        try:
+            async with asyncio.timeout(max(0, left_ms) / 1_000):
+                job = Job(self._parts, self._link(node, Progress()), self._letting_go)
+                return await job.bring(regions)
+        except (TimeoutError, NodeError):
+            return False
+
+    async def drain(self, *, deadline_ms: int) -> Mapping[str, Spans]:
+        """Hand over what other holders may lack, before this node stops.
+
+        Returns:
+            Holder → codes in which it may still lack what this node has; empty when all is done.
+        """
+        members, clock = self._parts.members, self._parts.clock
+        while members.outstanding.holders() and clock.now_ms() < deadline_ms:
+            self.start_due()
+            if self.idle and not self._retry_before(deadline_ms):
+                break
+            await asyncio.sleep(POLL_MS / 1_000)
+        return members.outstanding.summary()
+
+    def statistics(self) -> MoverStatistics:
+        """What every peer's work looks like."""
+        peers = {
+            name: peer.progress.frozen()
+            for name, peer in sorted(self._peers.items())
+            if peer.progress.records_moved or peer.progress.phase != "idle"
+        }
+        outstanding = self._parts.members.outstanding
+        contact = self._parts.members.view().standing.contact
+        for name in outstanding.holders():
+            if name not in contact:
+                away = Progress(phase="waiting", reason=f"{name} is away")
+                peers[name] = away.frozen()
+        return MoverStatistics(peers)
+
+    async def _run(self, name: str, peer: _Peer) -> None:
+        parts = self._parts
+        work = parts.members.outstanding.work(name)
+        collections = parts.engine.statistics().collections
+        peer.progress = progress = Progress(
+            started_us=parts.clock.now_us(), records_moved=peer.progress.records_moved
+        )
+        link = self._link(name, progress)
+        try:
+            await Job(parts, link, self._letting_go).bring(regions_of(work, collections))
+            parts.members.outstanding.done(work)
+        except NodeError as error:
+            peer.failures += 1
+            wait_ms = min(RETRY_MS_MAX, RETRY_MS << min(peer.failures, 8))
+            peer.retry_at_ms = parts.clock.now_ms() + wait_ms
+            progress.phase, progress.reason = "waiting", str(error)
+            log.info("moving to %s goes on in %d ms: %s", name, wait_ms, error)
+        else:
+            peer.failures = 0
+            progress.phase, progress.reason = "idle", ""
+        finally:
+            peer.task = None
+
+    def _say_who_is_in_step(self) -> None:
+        """Tell unfilled holders, where they are owed nothing, that they have all of this node's.
+
+        Said again until they count as filled: what they have heard is gone after a start.
+        """
+        members, here = self._parts.members, self._parts.node_id
+        view = members.view()
+        mine = view.standing.filled.get(here, ())
+        for name, filled in view.standing.filled.items():
+            if name == here or view.rings[name] != view.ring.digest():
+                continue
+            spans = subtract(intersect(view.holders.spans_of(name), mine), filled)
+            spans = subtract(spans, members.outstanding.owed(name)) if spans else ()
+            peer = self._peer(name)
+            if spans and not peer.telling:
+                peer.telling = True
+                self._parts.tasks.spawn(self._tell(name, peer, spans), name=f"in step {name}")
+
+    async def _tell(self, name: str, peer: _Peer, spans: Spans) -> None:
+        parts = self._parts
+        word = parts.members.health.members[name].word
+        try:
+            if word is not None:
+                await parts.peers.call(
+                    parts.members.address_of(name),
+                    "in_step",
+                    {"store": word.store_id, "spans": spans_to_plain(spans)},
+                    deadline_ms=parts.clock.now_ms() + parts.limits.peer_timeout_ms,
+                )
+        except NodeError:
+            return
+        finally:
+            peer.telling = False
+
+    def _retry_before(self, deadline_ms: int) -> bool:
+        return any(peer.retry_at_ms < deadline_ms for peer in self._peers.values())
+
+    def _peer(self, name: str) -> _Peer:
+        peer = self._peers.get(name)
+        if peer is None:
+            peer = self._peers[name] = _Peer(Progress(phase="idle"))
+        return peer
+
+    def _link(self, name: str, progress: Progress) -> Link:
+        return Link(
+            self._parts,
+            name,
+            budget=self._links.budget(name),
+            foreground=self._foreground,
+            progress=progress,
+        )
