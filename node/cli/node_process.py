@@ -55,15 +55,18 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
             await engine.write([], meta={META_NAME: identity_to_bytes(config)})
         audit = AuditFile(config.node.data, node=config.node.name, clock=SystemClock())
         transport = make_transport(config, audit)
-        ring = await unless_stopped(stop, ring_to_begin_with(config, engine, transport))
-        if ring is None:
-            return
-        service = make_service(config, engine, transport, ring, audit)
-        await service.start()
         try:
-            await serve_clients(config, service, transport, stop)
+            ring = await unless_stopped(stop, ring_to_begin_with(config, engine, transport))
+            if ring is None:
+                return
+            service = make_service(config, engine, transport, ring, audit)
+            await service.start()
+            try:
+                await serve_clients(config, service, transport, stop)
+            finally:
+                await service.stop()
         finally:
-            await service.stop()
+            await transport.close()
             audit.close()
     finally:
         await engine.close()

@@ -85,10 +85,10 @@ class Refusals:
 
     def shown(self, now_s: float) -> Mapping[str, str]:
         """Address (and node) → why it was refused lately, sorted."""
-        shown = {
-            f"{node}@{remote}" if node else remote: f"{'' if here else 'refused us: '}"
-            f"{reason}: {entry.message}"
-            for (remote, node, here, reason), entry in self._entries.items()
-            if now_s - entry.last_s < FORGET_S
-        }
-        return MappingProxyType(dict(sorted(shown.items())))
+        shown: dict[str, list[str]] = {}
+        for (remote, node, here, reason), entry in sorted(self._entries.items()):
+            if now_s - entry.last_s < FORGET_S:
+                who = f"{node}@{remote}" if node else remote
+                side = "" if here else "refused us: "
+                shown.setdefault(who, []).append(f"{side}{reason}: {entry.message}")
+        return MappingProxyType({who: "; ".join(texts) for who, texts in shown.items()})
