@@ -8,8 +8,10 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from node.api.openapi import openapi_document
 from node.api.parameters import PARAMETERS
+from node.api.problems import error_to_problem
 from node.api.routes import ROUTES
 from node.config import Role
+from node.errors import Forbidden
 
 from .conftest import Door, record
 
@@ -151,6 +153,20 @@ class TestTokens:
         page = await door.ask("/", headers=browser)
         assert page.status == 200 and page.headers["Content-Type"].startswith("text/html")
         assert (await door.ask("/cluster/status")).status == 401
+
+
+def test_whatever_changes_the_cluster_needs_the_highest_role() -> None:
+    for route in ROUTES:
+        if route.path.startswith("/cluster/") and route.method != "GET":
+            assert route.role == "admin", route.path
+        if route.role is None:
+            assert route.path in ("/", "/api", "/health", "/ready")
+
+
+async def test_too_low_a_role_is_told_which_one_is_needed() -> None:
+    reply = error_to_problem(Forbidden("x"))
+    assert reply.status == 403
+    assert 'error="insufficient_scope"' in reply.headers["WWW-Authenticate"]
 
 
 async def test_browsers_get_the_map_and_programs_the_links(door: Door) -> None:
