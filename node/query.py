@@ -59,7 +59,12 @@ class Coverage:
     Attributes:
         as_of: microseconds; the answer reflects everything acknowledged before.
         away: node id → since when (microseconds) there has been no contact.
-        replicas: node id → spans that a replica answered for because this owner is away.
+        replicas: node id → spans that a replica answered for because this owner is away, or not
+            filled.
+        replicas_as_of: the same owners → microseconds: the replica has everything that this
+            owner acknowledged before; None where nobody knows.
+        alone_since: microseconds; since when the node that answers has had no contact with any
+            other. None while it has, and for a cluster of one.
         settling, missing: sorted spans of codes still being handed back, or without any holder.
     """
 
@@ -69,6 +74,8 @@ class Coverage:
     replicas: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
     settling: Sequence[tuple[int, int]] = ()
     missing: Sequence[tuple[int, int]] = ()
+    replicas_as_of: Mapping[str, int | None] = field(default_factory=dict)
+    alone_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from zring.morton import Int64s
 
 Int32s = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 JSON = pa.json_()
 TYPE_NAMES: Mapping[Any, str] = {
@@ -153,17 +154,8 @@ class Rows:
 
     def with_values(self, values: Mapping[str, pa.Array]) -> "Rows":
         """The same records with other value columns."""
-        return Rows(
-            self.time,
-            self.lon,
-            self.lat,
-            self.code,
-            self.version,
-            self.deleted,
-            self.sensor,
-            self.sensor_hash,
-            values,
-        )
+        fixed = (self.time, self.lon, self.lat, self.code, self.version, self.deleted)
+        return Rows(*fixed, self.sensor, self.sensor_hash, values)
 
     def nbytes(self) -> int:
         """Bytes that the columns occupy, roughly: what queues and caches are limited by."""
@@ -347,12 +339,18 @@ def sort_rows(rows: Rows) -> Rows:
     Cost: nothing but a check when they are sorted; one stable sort by code when the rest follows
     (sorted runs of rising time, as blocks give them); three stable sorts otherwise.
     """
+    order = sort_order(rows)
+    return rows if order is None else rows.take(order)
+
+
+def sort_order(rows: Rows) -> Places | None:
+    """Where the rows stand, in key order; None when they are in it."""
     if _is_sorted(rows.code, rows.time, rows.sensor_hash):
-        return rows
+        return None
     order = np.argsort(rows.code, kind="stable")
     if not _is_sorted(rows.code[order], rows.time[order], rows.sensor_hash[order]):
         order = np.lexsort((rows.sensor_hash, rows.time, rows.code))
-    return rows.take(order)
+    return order
 
 
 def _is_sorted(code: Int64s, time: Int64s, sensor_hash: UInt64s) -> bool:
@@ -366,13 +364,19 @@ def _is_sorted(code: Int64s, time: Int64s, sensor_hash: UInt64s) -> bool:
 
 def newest_rows(rows: Rows) -> Rows:
     """Of sorted rows, the one with the greatest (version, content) of each identity."""
+    places = newest_places(rows)
+    return rows if places is None else rows.take(places)
+
+
+def newest_places(rows: Rows) -> Places | None:
+    """Where those stand that `newest_rows` keeps; None when it keeps all."""
     same = (
         (rows.code[1:] == rows.code[:-1])
         & (rows.time[1:] == rows.time[:-1])
         & (rows.sensor_hash[1:] == rows.sensor_hash[:-1])
     )
     if not same.any():
-        return rows
+        return None
     group = np.concatenate(([0], np.cumsum(~same)))
     repeated = np.zeros(len(rows), np.bool_)
     repeated[1:] = same
@@ -383,7 +387,7 @@ def newest_rows(rows: Rows) -> Rows:
     keep = ~repeated
     last = np.append(group[order][1:] != group[order][:-1], True)
     keep[order[last]] = True
-    return rows.take(np.flatnonzero(keep))
+    return np.flatnonzero(keep)
 
 
 def content_hashes(rows: Rows) -> UInt64s:

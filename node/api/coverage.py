@@ -60,6 +60,12 @@ def coverage_to_json(coverage: Coverage, domain: Domain) -> dict[str, Any]:
         document["replicas"] = {
             node: spans_to_shape(spans, domain) for node, spans in sorted(coverage.replicas.items())
         }
+        document["replicas_as_of"] = {
+            node: None if as_of is None else time_text(as_of)
+            for node, as_of in sorted(coverage.replicas_as_of.items())
+        }
+    if coverage.alone_since is not None:
+        document["alone_since"] = time_text(coverage.alone_since)
     if coverage.settling:
         document["settling"] = spans_to_shape(coverage.settling, domain)
     if coverage.missing:
@@ -79,6 +85,8 @@ def coverage_headers(coverage: Coverage) -> dict[str, str]:
         details["away"] = _away(some)
     if coverage.replicas:
         details["replicas"] = sorted(coverage.replicas)[:NODES_IN_HEADER_MAX]
+    if coverage.alone_since is not None:
+        details["alone_since"] = time_text(coverage.alone_since)
     for name, spans in (("settling", coverage.settling), ("missing", coverage.missing)):
         if spans:
             details[name] = len(spans)

@@ -1,14 +1,18 @@
-"""How complete an answer is (PROTOCOL 6), as far as a fixed list of members can know.
+"""How complete an answer is (PROTOCOL 6).
 
 An answer's state is the worst of its parts. `as_of` is the oldest moment at which a member in
 contact was asked what it owes to whom: everything acknowledged before is at its reader or known
 to be outstanding, because a node counts a copy as owed before it acknowledges the record.
+
+Where a replica reads in the place of an owner without contact, it speaks for that owner up to
+its last word, if that said that it owed nobody anything there; else nobody knows up to when.
 """
 
 from collections.abc import Iterable, Mapping
 
 from node.protocol.routing import Route
 from node.query import COVERAGE_ORDER, Coverage, CoverageState
+from zring.span import Spans, intersect
 
 
 def worst(states: Iterable[CoverageState]) -> CoverageState:
@@ -21,12 +25,22 @@ def is_acceptable(state: CoverageState, require: CoverageState | None) -> bool:
     return require is None or COVERAGE_ORDER.index(state) <= COVERAGE_ORDER.index(require)
 
 
-def coverage_of(route: Route, *, as_of: int, away: Mapping[str, int]) -> Coverage:
+def coverage_of(
+    route: Route,
+    *,
+    as_of: int,
+    away: Mapping[str, int],
+    owed_by_away: Mapping[str, Spans],
+    alone: bool,
+) -> Coverage:
     """What can be said of an answer that was read along `route`.
 
     Args:
         as_of: microseconds.
         away: member without contact → since when (microseconds).
+        owed_by_away: member without contact → codes in which others may lack what it had taken
+            when it was last heard.
+        alone: no other member is in contact.
     """
     state: CoverageState = "complete"
     if away:
@@ -42,4 +56,11 @@ def coverage_of(route: Route, *, as_of: int, away: Mapping[str, int]) -> Coverag
         replicas=route.stand_ins,
         settling=route.settling,
         missing=route.missing,
+        replicas_as_of={
+            owner: None
+            if intersect(owed_by_away.get(owner, ()), spans)
+            else min(as_of, away.get(owner, as_of))
+            for owner, spans in route.stand_ins.items()
+        },
+        alone_since=max(away.values()) if alone and away else None,
     )

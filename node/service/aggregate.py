@@ -45,12 +45,14 @@ class Aggregator:
         deadline_ms = deadline_of(parts, query)
         scatter = Scatter(parts, parts.members.view(), query, deadline_ms=deadline_ms)
         partials: list[Partial] = []
-        if not scatter.overlapping:
 
-            async def ask(share: Ask) -> Partial:
-                return await self._ask(wanted, share, deadline_ms=deadline_ms)
+        async def ask(share: Ask) -> Partial:
+            return await self._ask(wanted, share, deadline_ms=deadline_ms)
 
+        changed = True
+        while changed and not scatter.overlapping:
             partials = [answer.result for answer in await scatter.gather(scatter.asks(), ask)]
+            changed = scatter.renew()
         if scatter.overlapping:
             partials = await self._from_rows(wanted, Run(parts, scatter, query))
         batch = join_partials([partial.batch for partial in partials] or [_no_groups(wanted)])

@@ -203,7 +203,7 @@ class Handlers:
     async def _in_step(self, message: Message) -> _Reply:
         header = message.header
         spans = plain_to_spans(header.get("spans"))
-        await self._filling.noted(_text(header, "from"), _text(header, "store"), spans)
+        await self._filling.noted(_text(header, "from"), _text(header, "target_store"), spans)
         return {}, b""
 
     def _deadline_ms(self, message: Message, *, share: float = 1.0) -> int:

@@ -109,12 +109,14 @@ class Latest:
         whole = replace(query, limit=None, after=None)
         scatter = Scatter(parts, parts.members.view(), whole, deadline_ms=deadline_ms)
         found: list[Newest] = []
-        if not scatter.overlapping:
 
-            async def ask(share: Ask) -> Newest:
-                return await self._ask(whole, share, deadline_ms=deadline_ms)
+        async def ask(share: Ask) -> Newest:
+            return await self._ask(whole, share, deadline_ms=deadline_ms)
 
+        changed = True
+        while changed and not scatter.overlapping:
             found = [answer.result for answer in await scatter.gather(scatter.asks(), ask)]
+            changed = scatter.renew()
         if scatter.overlapping:
             run = Run(parts, scatter, whole)
             kept: list[Rows] = []

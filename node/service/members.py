@@ -27,7 +27,7 @@ from node.storage.engine import Engine
 from zring.errors import InvalidDocument
 from zring.placement import HolderMap
 from zring.ring import Ring, from_document, to_document
-from zring.span import Spans, intersect
+from zring.span import EVERYTHING, Spans, intersect, union
 
 META_MEMBERS = "members"
 META_STORES = "stores"
@@ -42,6 +42,8 @@ class View:
         standing: who is in contact, filled, owed; `readers`: who reads what under it.
         rings: node in contact → digest of the ring that its word rests on.
         away: member without contact → since when (microseconds).
+        owed_by_away: the same members → codes in which others may lack what they had taken when
+            they were last heard.
         addresses: member → peer address, as far as known.
     """
 
@@ -51,6 +53,7 @@ class View:
     readers: ReaderMap
     rings: Mapping[str, int]
     away: Mapping[str, int]
+    owed_by_away: Mapping[str, Spans]
     addresses: Mapping[str, str]
     rules: Rules
 
@@ -141,9 +144,30 @@ class Members:
         """The moment that an answer begun now can speak for; take it before reading."""
         return self.health.as_of_us(self._clock.now_us())
 
-    def coverage(self, route: Route, away: Mapping[str, int]) -> Coverage:
-        """What can be said of an answer that is about to be read along `route`."""
-        return coverage_of(route, as_of=self.as_of_us(), away=away)
+    def coverage(
+        self,
+        view: View,
+        route: Route,
+        *,
+        as_of_us: int | None = None,
+        failed: frozenset[str] = frozenset(),
+    ) -> Coverage:
+        """What can be said of an answer along `route`.
+
+        Args:
+            as_of_us: taken before reading; None when it is about to be read.
+            failed: members that did not answer the query.
+        """
+        away = view.away
+        if failed:
+            away = {**{node: self.last_contact_us(node) for node in sorted(failed)}, **away}
+        return coverage_of(
+            route,
+            as_of=self.as_of_us() if as_of_us is None else as_of_us,
+            away=away,
+            owed_by_away=view.owed_by_away,
+            alone=len(view.standing.contact - failed) == 1,
+        )
 
     def address_of(self, node: str) -> str:
         """Where a member is reached; "" while it was never heard of."""
@@ -266,6 +290,7 @@ class Members:
             readers=ReaderMap(holding.ring.domain, holding.holders, standing, rules=self._rules),
             rings={node: word.ring_digest for node, word in words.items()},
             away=self.health.away(),
+            owed_by_away={node: self._owed_when_last_heard(node) for node in self.health.away()},
             addresses={node: member.address for node, member in sorted(members.items())},
             rules=self._rules,
         )
@@ -286,6 +311,15 @@ class Members:
             remembered=self._remembered_of(word.node),
             rules=self._rules,
         )
+
+    def _owed_when_last_heard(self, node: str) -> Spans:
+        word = self.health.members[node].word
+        if word is None:
+            return EVERYTHING
+        owed: Spans = ()
+        for spans in word.owed.values():
+            owed = union(owed, spans)
+        return owed
 
     def _remembered_of(self, node: str) -> list[tuple[str, int]]:
         """What other members remember of a node's store."""

@@ -19,6 +19,7 @@ from node.protocol.routing import Route
 from node.query import Answer, Coverage, Query, ReaderReport
 from node.records import Key, Rows, concat_rows, empty_rows
 from node.service.local import Page, read_page
+from node.service.members import View
 from node.service.parts import Parts
 from node.service.scatter import Answered, Ask, Scatter, check_coverage, plan_route
 from node.service.selection import project, query_to_header, select
@@ -40,13 +41,23 @@ class Reader:
     async def read(self, query: Query) -> Answer:
         """One page, or everything when the query has no limit. See `Service.read`."""
         deadline_ms = deadline_of(self._parts, query)
-        view = self._parts.members.view()
-        here = self._parts.node_id
-        if view.readers.only_reader == here and not view.away:
-            return await self._read_here(query, _NO_DETOUR, deadline_ms)
-        route = plan_route(view.ring.domain, view.readers, query)
-        if not (route.missing or route.keepers) and [node for node, _ in route.readers] == [here]:
-            return await self._read_here(query, route, deadline_ms)
+        members, here = self._parts.members, self._parts.node_id
+        while True:
+            view = members.view()
+            if view.readers.only_reader == here and not view.away:
+                route = _NO_DETOUR
+            else:
+                route = plan_route(view.ring.domain, view.readers, query)
+                readers = [node for node, _ in route.readers]
+                if route.missing or route.keepers or readers != [here]:
+                    return await self._read_there(query, view, route, deadline_ms)
+            answer = await self._read_here(query, route, deadline_ms)
+            if members.ring is view.ring:
+                return answer
+            # Another ring came into force: this node may have let go of what it was to read.
+
+    async def _read_there(self, query: Query, view: View, route: Route, deadline_ms: int) -> Answer:
+        """Several readers, or one that is not here."""
         parts: list[Rows] = []
         count = 0
         scatter = Scatter(self._parts, view, query, deadline_ms=deadline_ms, route=route)
@@ -76,7 +87,8 @@ class Reader:
         async for rows, resume in run.rounds():
             coverage = run.scatter.coverage()
             first = first or coverage
-            if not is_acceptable(coverage.state, first.state):
+            worse = not is_acceptable(coverage.state, first.state)
+            if worse and self._parts.rules.worse_streams_aborted:
                 raise CoverageTooLow(
                     f"the answer became {coverage.state} after it had begun as {first.state}; "
                     "ask again"
@@ -88,7 +100,7 @@ class Reader:
     async def _read_here(self, query: Query, route: Route, deadline_ms: int) -> Answer:
         """This node is the reader of every code in the area, so its box needs no spans."""
         parts = self._parts
-        coverage = parts.members.coverage(route, parts.members.view().away)
+        coverage = parts.members.coverage(parts.members.view(), route)
         if query.require is not None:
             check_coverage(coverage, query.require)
         started_us = parts.clock.now_us()
@@ -154,9 +166,10 @@ class Run:
             dry = [source.ask for source in sources if source.is_dry]
             overlapping = self.scatter.overlapping
             answered = await self.scatter.gather(dry, self._asker(after))
-            if self.scatter.overlapping and not overlapping:
-                # Keepers joined in on the way: what was filtered or read without deletions
-                # cannot be compared with them, so this round is read again.
+            if self.scatter.renew() or (self.scatter.overlapping and not overlapping):
+                # The ring changed, so that others may have to read; or keepers joined in on the
+                # way, and what was filtered or read without deletions cannot be compared with
+                # them. Either way this round is read again.
                 sources = [_Source(ask, _NO_ROWS, None) for ask in self.scatter.asks()]
                 continue
             sources = [source for source in sources if not source.is_dry]
@@ -165,7 +178,7 @@ class Run:
                 [(source.rows, source.resume) for source in sources],
                 overlapping=self.scatter.overlapping,
             )
-            if self.scatter.overlapping:
+            if self._newest_first:
                 rows = rows.where(~rows.deleted)
                 rows = select(self.query, None).wanted(rows)
             for source in sources:
@@ -178,6 +191,11 @@ class Run:
             if cut is None:
                 return
             after = cut
+
+    @property
+    def _newest_first(self) -> bool:
+        """Whether the newest version is to be chosen here, before filtering."""
+        return self.scatter.overlapping and self.parts.rules.newest_before_filter
 
     def _source(self, answer: Answered[Page]) -> _Source:
         page = answer.result
@@ -192,7 +210,7 @@ class Run:
                 self.query,
                 share,
                 after=after,
-                deletions=self.scatter.overlapping,
+                deletions=self._newest_first,
                 deadline_ms=self.scatter.deadline_ms,
             )
 

@@ -19,7 +19,7 @@ from node.errors import (
     StoreDamaged,
     Unauthorised,
 )
-from node.protocol.coverage import coverage_of, is_acceptable
+from node.protocol.coverage import is_acceptable
 from node.protocol.routing import ReaderMap, Route, in_step_readers
 from node.query import Coverage, CoverageState, Query
 from node.service.members import View
@@ -116,6 +116,28 @@ class Scatter:
         """Whether several readers may have returned the same record."""
         self._check()
 
+    def renew(self) -> bool:
+        """Lay the route anew where another ring came into force; returns whether that was so.
+
+        What was read under the former ring since the last page must then be read again: former
+        holders no longer receive writes, and may let go of what they have.
+
+        Raises:
+            DeadlineExceeded, CoverageTooLow.
+        """
+        members = self._parts.members
+        if members.ring is self._view.ring:
+            return False
+        if self._parts.clock.now_ms() >= self.deadline_ms:
+            raise DeadlineExceeded("the time given passed while the ring changed; ask again")
+        self._view = members.view()
+        self._as_of_us = min(self._as_of_us, members.as_of_us())
+        readers = self._view.readers_without(self._failed)
+        self.route = plan_route(self._view.ring.domain, readers, self._query)
+        self.overlapping = self.overlapping or bool(self.route.keepers)
+        self._check()
+        return True
+
     def asks(self) -> list[Ask]:
         """The shares of the route, in a fixed order."""
         asks = _asks(self.route)
@@ -125,10 +147,9 @@ class Scatter:
 
     def coverage(self) -> Coverage:
         """What can be said of the answer as things stand."""
-        away = dict(self._view.away)
-        for node in sorted(self._failed):
-            away.setdefault(node, self._parts.members.last_contact_us(node))
-        return coverage_of(self.route, as_of=self._as_of_us, away=away)
+        return self._parts.members.coverage(
+            self._view, self.route, as_of_us=self._as_of_us, failed=self._failed
+        )
 
     async def gather(
         self, asks: Sequence[Ask], ask: Callable[[Ask], Awaitable[T]]

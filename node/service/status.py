@@ -71,7 +71,7 @@ def look(parts: Parts, *, started_us: int) -> ClusterStatus:
         ring=view.ring,
         ring_digest=view.ring.digest(),
         members=tuple(_member(parts, name, started_us=started_us) for name in names),
-        coverage=members.coverage(route, view.away),
+        coverage=members.coverage(view, route),
         store=parts.engine.statistics(),
         counters=parts.counters.frozen(),
         refusals=dict(sorted(members.refusals.items())),

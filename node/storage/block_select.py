@@ -190,7 +190,8 @@ def _select_positions(data: Data, header: Header, where: BlockFilter) -> Selecti
             mask &= _between(data, header.fixed["lon"], west, east + 1)
             mask &= _between(data, header.fixed["lat"], south, north + 1)
         if where.spans is not None:
-            mask &= inside_spans(ints_at(data, header.fixed["code"], slice(None)), where.spans)
+            code = ints_at(data, header.fixed["code"], slice(None), header.rows)
+            mask &= inside_spans(code, where.spans)
         return _narrowed(slice(0, header.rows), mask)
     starts, code, lon, lat = runs_of(data, header, runs)
     if where.box is None:

@@ -1,7 +1,7 @@
 """The contract of a storage engine; every engine passes `tests/unit/node/storage/test_contract.py`.
 
 An engine keeps the records of one node. It knows nothing of rings, peers or queries beyond
-`Scan`. It is used from one event loop; only `write`, `merge` and `close` wait for the disk.
+`Scan`. It is used from one event loop; only what is `async` waits for the disk or for long work.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from node.records import Key, Rows
 from node.storage.bucket_digests import BucketDigests
+from node.storage.bucket_set import Bucket
 from zring.span import Spans
 
 
@@ -105,7 +106,7 @@ class Engine(Protocol):
 
     @property
     def store_id(self) -> str:
-        """Made once when the store was created; a wiped disk has another one."""
+        """Made when the store was created, and by `renew_store_id`; a wiped disk has another."""
 
     @property
     def sequence(self) -> int:
@@ -159,6 +160,51 @@ class Engine(Protocol):
             spans: codes to look at.
             day_start, day_stop: half-open, days since the epoch (time // 86,400 s).
             by_day: whether days are told apart.
+        Raises:
+            StoreDamaged: nothing can be said.
+        """
+
+    async def remove(
+        self,
+        collection: str,
+        buckets: Sequence[Bucket],
+        *,
+        expected_meta: Mapping[str, bytes],
+        meta: Mapping[str, bytes] | None = None,
+    ) -> tuple[bool, ...]:
+        """Delete exactly the records of each bucket whose digest is still the given one.
+
+        Everything is one transaction: either all of it is done or, after a crash, nothing. A
+        bucket in which a record arrived, changed or went meanwhile keeps all that it has; so does
+        one that is named with the wrong digest. An empty bucket with an empty digest is removed.
+        A collection of which nothing is left is unknown afterwards.
+
+        Buckets that lie side by side in code or time cost least in one call: each block that
+        holds some of them is written again once a call.
+
+        Args:
+            buckets: their ranges of codes are equal or disjoint, each (range, day) comes once.
+            expected_meta: settings that must have these values in the transaction; otherwise
+                nothing is removed and nothing written.
+            meta: settings written in the same transaction; not written when nothing is removed.
+        Returns:
+            For each bucket whether its records are gone, durably.
+        Raises:
+            StoreFull: there is no room even for what removing needs; nothing was removed.
+            StoreDamaged: nothing was removed.
+        """
+
+    async def expire(self, collection: str, day: int) -> None:
+        """Drop all records of days before `day` (days since the epoch), in bounded steps.
+
+        Whole blocks go unread where they are old enough. May be done in part when it is broken
+        off; what is left goes with the next call. What is written meanwhile may stay.
+        """
+
+    async def renew_store_id(self) -> str:
+        """Give the store another id, durably, and return it: what it held was not kept whole.
+
+        The sequence goes on. For a store that was found to be a restored image.
         """
 
     def read_meta(self, name: str) -> bytes | None:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import lmdb
-import numpy as np
 
 from node.errors import StoreDamaged, StoreFull, Unavailable
 from node.records import TYPE_NAMES, Key, Rows, concat_rows
 from node.storage.block_cache import BlockCache, BlockMissing
-from node.storage.bucket_digests import DAY_US, BucketDigests, digests_of_rows, summed
+from node.storage.bucket_digests import BucketDigests
+from node.storage.bucket_set import Bucket
+from node.storage.bucket_sums import Question
 from node.storage.candidates import StepRequest
 from node.storage.collection import joined_types, widened
 from node.storage.engine import EngineStatistics, Scan, Step
@@ -40,8 +41,6 @@ Found = TypeVar("Found")
 
 VIEW_RETRIES_MAX = 100
 """Views taken before a missing block counts as damage; one retry is enough for each merge."""
-DIGEST_STEP_ROWS = 8_000
-"""Rows that are hashed between two turns of the loop: some milliseconds."""
 FULL_MARGIN = 32
 """A store is called full when less than this part of the map (at most a commit) still fits."""
 WIDE_DOMAIN_PADDING = 2
@@ -137,19 +136,9 @@ class LmdbEngine:
         if batches:
             await self._merger.wait_room()
             self._check_open()
-        loop = asyncio.get_running_loop()
         write = _Write(self, batches, settings)
-        job = Job(
-            write.apply,
-            write.publish,
-            batches=batches,
-            size_bytes=write.size_bytes,
-            loop=loop,
-            waiting=loop.create_future(),
-        )
-        self._writer.submit(job)
-        assert job.waiting is not None
-        return int(await job.waiting)
+        job = Job(write.apply, write.publish, batches=batches, size_bytes=write.size_bytes)
+        return int(await self._submit(job))
 
     def scan(self, scan: Scan, *, after: Key | None = None, rows_max: int | None = None) -> Step:
         """One step; see `Engine`."""
@@ -180,29 +169,53 @@ class LmdbEngine:
         day_stop: int,
         by_day: bool,
     ) -> BucketDigests:
-        """From the rows, step by step; see `Engine`."""
-        scan = Scan(
-            collection,
-            time_start=day_start * DAY_US,
-            time_stop=day_stop * DAY_US,
-            spans=spans,
-            deletions=True,
+        """From digest tables, and rows where those say too little; see `Engine`."""
+        self._check_open()
+        question = Question(level, spans, day_start, day_stop, by_day)
+        return await self._merger.run(lambda work: work.digests(collection, question))
+
+    async def remove(
+        self,
+        collection: str,
+        buckets: Sequence[Bucket],
+        *,
+        expected_meta: Mapping[str, bytes],
+        meta: Mapping[str, bytes] | None = None,
+    ) -> tuple[bool, ...]:
+        """Compare and delete; see `Engine`."""
+        self._check_open()
+        if not buckets:
+            return ()
+        expected, written = dict(expected_meta), dict(meta or {})
+        return await self._merger.run(
+            lambda work: work.remove(collection, buckets, expected, written)
         )
-        found: list[BucketDigests] = []
-        after: Key | None = None
-        while True:
-            step = self.scan(scan, after=after, rows_max=DIGEST_STEP_ROWS)
-            found.append(digests_of_rows(collection, step.rows, level=level, by_day=by_day))
-            after = step.resume
-            if after is None:
-                break
-            await asyncio.sleep(0)
-        return summed(
-            np.concatenate([part.cells for part in found]),
-            np.concatenate([part.days for part in found]),
-            np.concatenate([part.totals for part in found]),
-            np.concatenate([part.counts for part in found]),
-        )
+
+    async def expire(self, collection: str, day: int) -> None:
+        """Drop what is older; see `Engine`."""
+        self._check_open()
+        await self._merger.run(lambda work: work.expire(collection, day))
+
+    async def renew_store_id(self) -> str:
+        """Another id; see `Engine`."""
+        self._check_open()
+        made: list[str] = []
+
+        def apply(txn: Any) -> None:
+            made[:] = [self._tables.renew_store(txn)]
+
+        def publish() -> str:
+            self._store_id = made[0]
+            return made[0]
+
+        return str(await self._submit(Job(apply, publish)))
+
+    async def _submit(self, job: Job) -> Any:
+        """Let the writer do a job and wait for what comes of it."""
+        job.loop = asyncio.get_running_loop()
+        job.waiting = job.loop.create_future()
+        self._writer.submit(job)
+        return await job.waiting
 
     def _read(
         self, collection: str, work: Callable[[CollectionView, Any], Found | None]
@@ -240,8 +253,7 @@ class LmdbEngine:
         """A setting as last written durably."""
         self._check_open()
         with self._tables.env.begin() as txn:
-            found = txn.get(name.encode(), db=self._tables.meta)
-            return None if found is None else bytes(found)
+            return self._tables.read_meta(txn, name)
 
     def statistics(self) -> EngineStatistics:
         """See `Engine`."""
@@ -322,7 +334,7 @@ class _Write:
         for name, rows in self._batches:
             self._engine._numbers[name] = _put_collection(txn, tables, name, rows)
         for name in sorted(self._meta):
-            txn.put(name.encode(), self._meta[name], db=tables.meta)
+            tables.write_meta(txn, name, self._meta[name])
 
     def publish(self) -> int:
         """Show the rows to readers; the commit has returned."""

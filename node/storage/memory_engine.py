@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from node.errors import StoreFull, Unavailable
-from node.records import Key, Rows, concat_rows, empty_rows, newest_rows, sort_rows
-from node.storage.bucket_digests import DAY_US, BucketDigests, digests_of_rows
+from node.records import Bools, Key, Rows, empty_rows
+from node.storage.bucket_digests import DAY_US, NO_DIGESTS, BucketDigests, summed
+from node.storage.bucket_set import Bucket, BucketSet
 from node.storage.collection import widened, with_records
 from node.storage.engine import CollectionStatistics, EngineStatistics, Scan, Step
+from node.storage.memory_rows import MemoryRows
 from node.storage.selection import (
     inside_spans,
     matching,
@@ -24,19 +26,38 @@ from node.storage.selection import (
     without_sensor_names,
 )
 from zring.domain import Domain
+from zring.morton import CODE_BITS
 from zring.span import Spans
 
 Batches = Sequence[tuple[str, Rows]]
 STEP_ROWS_MAX = 50_000
 """Rows of one step; small values in tests make many steps."""
+NO_ROWS = empty_rows()
+
+
+@dataclass(slots=True)
+class _Removal:
+    """What one call of `remove` or `expire` takes away; worked out when it becomes durable.
+
+    Attributes:
+        day_stop: everything before this day goes too.
+        removed: the outcome, once there is one; the same each time that a disk is read again.
+    """
+
+    collection: str
+    buckets: Sequence[Bucket] = ()
+    expected_meta: Mapping[str, bytes] = field(default_factory=dict)
+    day_stop: int | None = None
+    removed: tuple[bool, ...] | None = None
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One write: what it brings, and whether a sync has covered it."""
+    """One transaction."""
 
-    batches: Batches
-    meta: Mapping[str, bytes]
+    batches: Batches = ()
+    meta: Mapping[str, bytes] = field(default_factory=dict)
+    removal: _Removal | None = None
 
 
 @dataclass(slots=True)
@@ -45,6 +66,7 @@ class MemoryDisk:
 
     Attributes:
         store_id: as the real store's; give another one to simulate a wiped disk.
+        renewals: how often the id was renewed; a copy of a disk must not fall behind in it.
         wait: awaited by every sync; the simulator's delay. None yields to the loop once.
         bytes_max: writes beyond this are refused; None has no limit.
         durable: entries that survive a crash. pending: those that do not.
@@ -58,6 +80,7 @@ class MemoryDisk:
     pending: list[_Entry] = field(default_factory=list)
     bytes_used: int = 0
     generation: int = 0
+    renewals: int = 0
 
     def append(self, entry: _Entry) -> None:
         """Hand an entry to the disk; it is not durable yet."""
@@ -110,8 +133,7 @@ class MemoryEngine:
         self._generation = self.disk.generation
         self._step_rows_max = step_rows_max
         self._seen = 0
-        self._rows: dict[str, Rows] = {}
-        self._unsorted: dict[str, list[Rows]] = {}
+        self._kept: dict[str, MemoryRows] = {}
         self._statistics: dict[str, CollectionStatistics] = {}
         self._meta: dict[str, bytes] = {}
         self._counters = dict.fromkeys(("commits", "merges", "rows_written"), 0)
@@ -135,10 +157,13 @@ class MemoryEngine:
                 f"the store holds {self.disk.bytes_used} of {self.disk.bytes_max} bytes; "
                 "free space, then write again"
             )
+        await self._commit(entry)
+        return self.sequence
+
+    async def _commit(self, entry: _Entry) -> None:
         self.disk.append(entry)
         await self.disk.sync()
         self._counters["commits"] += 1
-        return self.sequence
 
     def scan(self, scan: Scan, *, after: Key | None = None, rows_max: int | None = None) -> Step:
         """One step; see `Engine`."""
@@ -173,9 +198,48 @@ class MemoryEngine:
         """Of all rows, at once; see `Engine`."""
         self._check_alive()
         rows = self._collection_rows(collection)
+        if not len(rows):
+            return NO_DIGESTS
         mask = (rows.time >= day_start * DAY_US) & (rows.time < day_stop * DAY_US)
         mask &= inside_spans(rows.code, spans)
-        return digests_of_rows(collection, rows.where(mask), level=level, by_day=by_day)
+        found = mask.nonzero()[0]
+        days = rows.time[found] // DAY_US if by_day else np.zeros(len(found), np.int64)
+        cells = rows.code[found] >> (CODE_BITS - 2 * level)
+        totals = self._kept[collection].digests()[found]
+        return summed(cells, days, totals, np.ones(len(found), np.int64))
+
+    async def remove(
+        self,
+        collection: str,
+        buckets: Sequence[Bucket],
+        *,
+        expected_meta: Mapping[str, bytes],
+        meta: Mapping[str, bytes] | None = None,
+    ) -> tuple[bool, ...]:
+        """Compare and delete when the entry becomes durable; see `Engine`."""
+        self._check_alive()
+        if not buckets:
+            return ()
+        removal = _Removal(collection, tuple(buckets), dict(expected_meta))
+        await self._commit(_Entry(meta=dict(meta or {}), removal=removal))
+        self._catch_up()
+        assert removal.removed is not None, "a removal that was synced and not carried out"
+        return removal.removed
+
+    async def expire(self, collection: str, day: int) -> None:
+        """All at once; see `Engine`."""
+        self._check_alive()
+        if (self._collection_rows(collection).time < day * DAY_US).any():
+            await self._commit(_Entry(removal=_Removal(collection, day_stop=day)))
+
+    async def renew_store_id(self) -> str:
+        """Another id on the disk; see `Engine`."""
+        self._check_alive()
+        await self.disk.sync()
+        self._check_alive()
+        self.disk.renewals += 1
+        self.disk.store_id = f"{self.disk.store_id.partition('+')[0]}+{self.disk.renewals}"
+        return self.disk.store_id
 
     def read_meta(self, name: str) -> bytes | None:
         """A setting as last written durably."""
@@ -220,19 +284,45 @@ class MemoryEngine:
 
     def _catch_up(self) -> None:
         """Take over what has become durable, also through engines of a former life."""
-        for entry in self.disk.durable[self._seen :]:
-            self._meta.update(entry.meta)
+        while self._seen < len(self.disk.durable):
+            entry = self.disk.durable[self._seen]
+            self._seen += 1
             for name, rows in entry.batches:
-                self._unsorted.setdefault(name, []).append(rows)
+                self._kept.setdefault(name, MemoryRows(name)).add(rows)
                 self._statistics[name] = widened(self._statistics.get(name), rows)
                 self._counters["rows_written"] += len(rows)
-        self._seen = len(self.disk.durable)
+            if entry.removal is None or self._carry_out(entry.removal):
+                self._meta.update(entry.meta)
+
+    def _carry_out(self, removal: _Removal) -> bool:
+        """Take away what a removal asks for, as far as the rows are what it says."""
+        kept = self._kept.get(removal.collection, MemoryRows(removal.collection))
+        rows = kept.rows()
+        going: Bools = np.zeros(len(rows), np.bool_)
+        removed: tuple[bool, ...] = (False,) * len(removal.buckets)
+        if removal.day_stop is not None:
+            going = rows.time < removal.day_stop * DAY_US
+        elif all(self._meta.get(name) == value for name, value in removal.expected_meta.items()):
+            wanted = BucketSet.of(removal.buckets)
+            places = wanted.places_of_rows(rows)
+            found = wanted.digests_of(places, kept.digests(), np.ones(len(rows), np.int64))
+            removed = tuple(
+                digest == bucket.digest
+                for digest, bucket in zip(found, removal.buckets, strict=True)
+            )
+            going = (places >= 0) & np.array(removed)[places]
+        if going.any():
+            before = rows.nbytes()
+            kept.keep(~going)
+            if removal.removed is None:
+                self.disk.bytes_used -= before - kept.rows().nbytes()
+            if not len(kept.rows()):
+                del self._kept[removal.collection], self._statistics[removal.collection]
+        removal.removed = removed
+        return any(removed)
 
     def _collection_rows(self, collection: str) -> Rows:
         """The newest version of everything, in key order, deletions included."""
         self._catch_up()
-        rows = self._rows.get(collection, empty_rows())
-        if collection in self._unsorted:
-            parts = [rows, *self._unsorted.pop(collection)]
-            rows = self._rows[collection] = newest_rows(sort_rows(concat_rows(parts)))
-        return rows
+        kept = self._kept.get(collection)
+        return NO_ROWS if kept is None else kept.rows()

@@ -1,4 +1,4 @@
-"""The merger's thread: decides when to merge and carries the swaps to the writer.
+"""The merger's thread: decides when to merge, and does long work on buckets between merges.
 
 Names of the steps, for `settings.on_step`: merge-frozen, merge-encoded, blocks-put, swap-done,
 blocks-deleted, log-trimmed (after a part of the entries), merge-done.
@@ -8,33 +8,46 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from node.errors import NodeError, StoreFull, Unavailable
 from node.records import Rows, empty_rows
-from node.storage.block_cache import BlockCache
-from node.storage.block_read import read_rows
+from node.storage.bucket_work import BucketWork
 from node.storage.freed_memory import release_freed, release_pooled
 from node.storage.memtable import all_rows
-from node.storage.merger import BlockNumbers, Swap, merge_slice, slice_to_join, slices_of
-from node.storage.opening import INDEX_KEY, LogLevel
-from node.storage.tables import KEY, Tables, TranslatedErrors
-from node.storage.view import CollectionView, Views
+from node.storage.merger import BlockNumbers, merge_slice, slice_to_join, slices_of
+from node.storage.opening import LogLevel
+from node.storage.swapper import Swapper
+from node.storage.tables import Tables
+from node.storage.view import Views
 from node.storage.writer import Job, Writer
 
-PUT_BYTES_MAX = 2 << 20
-"""Block bytes put in one transaction: a few milliseconds."""
+Result = TypeVar("Result")
+
 TRIM_ENTRIES_MAX = 1_000
-"""Log entries deleted in one transaction, for the same reason."""
+"""Log entries deleted in one transaction: a few milliseconds."""
 JOIN_PAUSE_S = 0.2
 """Between two slices whose runs are joined: a few milliseconds of work, then others again."""
 RELEASE_S = 1.0
 """Quiet after a merge before all freed memory goes back to the system: while a load goes on, the
 next merge would only ask for the same pages again, and readers would wait meanwhile."""
-Waiting = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
-Request = Waiting | bool | None
-"""Somebody who waits for a merge; True: merge; False: end; None: there is something in the log."""
+Waiting = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Something to be done on the thread, and who waits for it."""
+
+    run: Callable[[BucketWork], Any]
+    loop: asyncio.AbstractEventLoop
+    waiting: "asyncio.Future[Any]"
+
+
+Request = Waiting | _Task | bool | None
+"""Somebody who waits for a merge; work on buckets; True: merge; False: end; None: there is
+something in the log."""
 
 
 class MergeThread:
@@ -55,13 +68,13 @@ class MergeThread:
         self._views = views
         self._log = log
         self._counters = counters
-        self._numbers = BlockNumbers(next_number)
+        self._swapper = Swapper(tables, writer, views, BlockNumbers(next_number))
+        self._work = BucketWork(tables, views, self._swapper, self._merge_now)
         # Rows are in log and blocks at once while they are merged: that must fit into the part
         # of the map which writes leave free.
         spare = self._settings.spare_bytes
         self._bytes_merge = min(self._settings.log_bytes_merge, spare // 4)
         self._bytes_max = min(self._settings.log_bytes_max, spare // 2)
-        self._cache = BlockCache(tables)
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._first: list[Request] = []
         self._holds_freed = False
@@ -85,6 +98,18 @@ class MergeThread:
         waiting: asyncio.Future[None] = loop.create_future()
         self._requests.put((loop, waiting))
         await waiting
+
+    async def run(self, work: Callable[[BucketWork], Result]) -> Result:
+        """Do something with buckets between two merges, and wait for what comes of it.
+
+        Raises:
+            NodeError: what the work raised.
+            Unavailable: the store is closing.
+        """
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Result] = loop.create_future()
+        self._requests.put(_Task(work, loop, waiting))
+        return await waiting
 
     def wake_if_due(self) -> None:
         """Start a merge when the log has reached a limit; from the writer's thread."""
@@ -134,19 +159,51 @@ class MergeThread:
             self._is_resting = False
             if not requests:
                 continue
-            failure: NodeError | None = None
-            self._is_asked = False
-            if False in requests:
-                failure = Unavailable("the store is closing; merge after opening it again")
-            else:
-                failure = self.failure = self._try_merge()
-                self._holds_freed = True
-            with self._room_lock:
-                room, self._room = self._room, []
-            _wake(room, None)
-            _wake([one for one in requests if not isinstance(one, bool)], failure)
+            tasks = [one for one in requests if isinstance(one, _Task)]
+            if len(tasks) < len(requests):
+                self._serve_merges([one for one in requests if not isinstance(one, _Task)])
+            for task in tasks:
+                self._serve_task(task, is_closing=False in requests)
             if False in requests:
                 return
+
+    def _serve_merges(self, requests: Sequence[Request]) -> None:
+        """Merge once for all who asked for it."""
+        failure: NodeError | None
+        self._is_asked = False
+        if False in requests:
+            failure = Unavailable("the store is closing; merge after opening it again")
+        else:
+            failure = self.failure = self._try_merge()
+            self._holds_freed = True
+        with self._room_lock:
+            room, self._room = self._room, []
+        _wake(room, None)
+        _wake([one for one in requests if isinstance(one, tuple)], failure)
+
+    def _serve_task(self, task: _Task, *, is_closing: bool) -> None:
+        failure: NodeError | None = None
+        result: Any = None
+        self._holds_freed = True
+        if is_closing:
+            failure = Unavailable("the store is closing; ask again after opening it")
+        else:
+            try:
+                result = task.run(self._work)
+            except NodeError as error:
+                failure = error
+        if not task.loop.is_closed():
+            task.loop.call_soon_threadsafe(_settle, task.waiting, failure, result)
+
+    def _merge_now(self) -> None:
+        """For work that finds too much in the log.
+
+        Raises:
+            StoreFull, StoreDamaged: it could not be merged; it stays in the log.
+        """
+        failure = self.failure = self._try_merge()
+        if failure is not None:
+            raise failure
 
     def _release_when_idle(self) -> None:
         """After a merge: let go of what it has freed, all of it unless the next request is near."""
@@ -220,7 +277,8 @@ class MergeThread:
         return None
 
     def _merge(self) -> None:
-        last, level = self._writer.call(Job(lambda txn: None, self._freeze))
+        # Alone: what is committed with it and shown after it must not count as frozen.
+        last, level = self._writer.call(Job(lambda txn: None, self._freeze, alone=True))
         self._settings.on_step("merge-frozen")
         for name in sorted(self._views):
             view = self._views[name]
@@ -255,61 +313,18 @@ class MergeThread:
     def _merge_slice_of(self, name: str, slice_start: int, rows: Rows) -> None:
         view = self._views[name]
         swap = merge_slice(
+            name,
             rows,
             slice_start,
             view.index,
-            read_blocks=self._read_blocks,
-            numbers=self._numbers,
+            read_blocks=self._swapper.read_blocks,
+            numbers=self._swapper.numbers,
             settings=self._settings,
         )
-        self._carry_out(name, view.number, swap)
+        self._swapper.carry_out(name, swap)
         self._counters["blocks_written"] += len(swap.added)
         self._counters["rows_merged"] += swap.rows
         self._counters["conflicts"] += swap.conflicts
-
-    def _read_blocks(self, blocks: list[int]) -> list[Rows]:
-        parts = []
-        with TranslatedErrors(), self._tables.env.begin(buffers=True) as txn:
-            for block in blocks:
-                data, header = self._cache.read(txn, block)
-                rows = read_rows(data, header, name=f"block {block}")
-                assert rows is not None, f"block {block} is empty"
-                parts.append(rows)
-        return parts
-
-    def _carry_out(self, name: str, number: int, swap: Swap) -> None:
-        """Put blocks, swap the index, delete what was replaced; each step may be the last."""
-        tables = self._tables
-        for group in _grouped(swap.added):
-            self._writer.call(Job(lambda txn, group=group: self._put(txn, group), lambda: None))  # type: ignore[misc]
-            self._settings.on_step("blocks-put")
-
-        def apply(txn: Any) -> None:
-            for summary in swap.summaries:
-                key = INDEX_KEY.pack(number, int(summary["block"]))
-                txn.put(key, summary.tobytes(), db=tables.index)
-            for block in swap.removed:
-                txn.delete(INDEX_KEY.pack(number, int(block)), db=tables.index)
-
-        def publish() -> None:
-            view: CollectionView = self._views[name]
-            index = view.index.replaced(swap.removed, swap.summaries)
-            self._views[name] = view.changed(index=index)
-
-        def delete(txn: Any) -> None:
-            for block in swap.removed:
-                txn.delete(KEY.pack(int(block)), db=tables.blocks)
-
-        self._writer.call(Job(apply, publish))
-        self._settings.on_step("swap-done")
-        if len(swap.removed):
-            self._writer.call(Job(delete, lambda: None))
-            self._settings.on_step("blocks-deleted")
-
-    def _put(self, txn: Any, group: list[tuple[int, bytes]]) -> None:
-        txn.put(b"next", str(self._numbers.next).encode(), db=self._tables.store)
-        for block, data in group:
-            txn.put(KEY.pack(block), data, db=self._tables.blocks)
 
     def _trim(self, last: bytes) -> None:
         """Delete log entries up to `last`."""
@@ -328,30 +343,16 @@ class MergeThread:
             count[0] += 1
 
 
-def _grouped(added: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
-    """Blocks in groups of at most `PUT_BYTES_MAX`, or of one."""
-    group: list[tuple[int, bytes]] = []
-    size_bytes = 0
-    for block, data in added:
-        if group and size_bytes + len(data) > PUT_BYTES_MAX:
-            yield group
-            group, size_bytes = [], 0
-        group.append((block, data))
-        size_bytes += len(data)
-    if group:
-        yield group
-
-
 def _wake(waiting: list[Waiting], failure: NodeError | None) -> None:
     for loop, future in waiting:
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_settle, future, failure)
+            loop.call_soon_threadsafe(_settle, future, failure, None)
 
 
-def _settle(future: "asyncio.Future[None]", failure: NodeError | None) -> None:
+def _settle(future: "asyncio.Future[Any]", failure: NodeError | None, result: Any) -> None:
     if future.done():
         return
     if failure is None:
-        future.set_result(None)
+        future.set_result(result)
     else:
         future.set_exception(failure)

@@ -25,26 +25,44 @@ import numpy.typing as npt
 from node.records import Rows, concat_rows, content_hashes, newest_rows, sort_rows
 from node.storage.block_encode import encode_block
 from node.storage.block_index import SUMMARY, BlockIndex, Summaries, summarise
+from node.storage.digest_table import make_table, table_to_bytes
 from node.storage.settings import EngineSettings
 
 ReadBlocks = Callable[[list[int]], list[Rows]]
 
 
 @dataclass(frozen=True, slots=True)
+class NewBlock:
+    """A block to be put: its number, its bytes, the bytes of its digest table."""
+
+    block: int
+    data: bytes
+    table: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes to be put."""
+        return len(self.data) + len(self.table)
+
+
+@dataclass(frozen=True, slots=True)
 class Swap:
-    """What one slice's merge changes.
+    """Blocks that take the place of others, with the same rows or fewer.
 
     Attributes:
-        added: (block id, bytes) of new blocks. summaries: SUMMARY[len(added)].
+        added: new blocks. summaries: SUMMARY[len(added)].
         removed: ids of the blocks whose rows are in the new ones.
         rows: rows in the new blocks. conflicts: equal versions with different content met.
     """
 
-    added: list[tuple[int, bytes]]
+    added: list[NewBlock]
     summaries: Summaries
     removed: npt.NDArray[np.uint64]
     rows: int
     conflicts: int
+
+
+NO_SWAP = Swap([], np.empty(0, SUMMARY), np.empty(0, np.uint64), 0, 0)
 
 
 @dataclass(slots=True)
@@ -74,6 +92,7 @@ def slices_of(rows: Rows, index: BlockIndex) -> Iterator[tuple[int, Rows]]:
 
 
 def merge_slice(
+    collection: str,
     rows: Rows,
     slice_start: int,
     index: BlockIndex,
@@ -102,17 +121,21 @@ def merge_slice(
         together = sort_rows(concat_rows([*parts, rows]))
         rows = newest_rows(together)
         conflicts = count_conflicts(together) if len(rows) < len(together) else 0
-    added: list[tuple[int, bytes]] = []
+    added: list[NewBlock] = []
     summaries = []
     for start, part in split_rows(rows, slice_start, settings):
         run = numbers.take()
         for block_rows in cut_rows(part, settings):
-            data = encode_block(block_rows)
-            block = numbers.take()
-            added.append((block, data))
-            summaries.append(
-                summarise(block_rows, block=block, run=run, slice_start=start, size_bytes=len(data))
+            made, summary = new_block(
+                collection,
+                block_rows,
+                run=run,
+                slice_start=start,
+                numbers=numbers,
+                settings=settings,
             )
+            added.append(made)
+            summaries.append(summary)
     settings.on_step("merge-encoded")
     joined = np.concatenate(summaries) if summaries else np.empty(0, SUMMARY)
     return Swap(added, joined, blocks, len(rows), conflicts)
@@ -136,6 +159,23 @@ def slice_to_join(index: BlockIndex, settings: EngineSettings) -> int | None:
     worth = (count > settings.runs_max) | (beside * settings.idle_join_share >= total)
     found = np.flatnonzero((count > 1) & worth)
     return int(slices[new_slice][found[0]]) if len(found) else None
+
+
+def new_block(
+    collection: str,
+    rows: Rows,
+    *,
+    run: int,
+    slice_start: int,
+    numbers: BlockNumbers,
+    settings: EngineSettings,
+) -> tuple[NewBlock, Summaries]:
+    """A block of sorted rows with its digest table, and its SUMMARY[1]."""
+    data = encode_block(rows)
+    block = numbers.take()
+    table = table_to_bytes(make_table(collection, rows, grain_level=settings.grain_level))
+    summary = summarise(rows, block=block, run=run, slice_start=slice_start, size_bytes=len(data))
+    return NewBlock(block, data, table), summary
 
 
 def _absorbed(

@@ -80,7 +80,8 @@ def load_views(tables: Tables) -> Opened:
                 rows = concat_rows(logged[name])
                 known = widened(known, rows)
                 active = (make_segment(rows),)
-            assert known is not None, f"collection {name} without a record"
+            if known is None:
+                continue  # everything that it had was let go of
             views[name] = CollectionView(number, known, active, (), index)
     _delete_unnamed(tables, summaries)
     return Opened(views, log, sequence, next_number)
@@ -131,3 +132,4 @@ def _delete_unnamed(tables: Tables, summaries: dict[int, Any]) -> None:
         with TranslatedErrors(), tables.env.begin(write=True) as txn:
             for key in unnamed:
                 txn.delete(key, db=tables.blocks)
+                txn.delete(key, db=tables.digests)

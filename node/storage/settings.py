@@ -66,6 +66,9 @@ class EngineSettings:
     run_growth: int = 2
     """A run in a slice is rewritten only together with at least 1/run_growth times its rows, so
     that a row is rewritten a bounded number of times, however much is stored."""
+    grain_level: int = 8
+    """Level of the finest cells that digest tables tell apart: the cluster's grain level, so that
+    comparing two nodes reads tables and hardly any rows. Any other level is as right, but slow."""
     step_blocks_max: int = 64
     """Blocks of one step of a scan: about 3 ms of the event loop."""
     step_rows_max: int = 262_144
@@ -92,4 +95,5 @@ class EngineSettings:
         assert 0 < self.block_rows_max <= 65_536, self.block_rows_max
         assert 0 < self.slice_rows <= self.slice_rows_max, self.slice_rows
         assert 0 < self.log_rows_merge <= self.log_rows_max, self.log_rows_merge
+        assert 0 <= self.grain_level <= 31, self.grain_level
         assert self.run_growth >= 1 and self.step_blocks_max >= 1, self.run_growth

@@ -2,6 +2,7 @@
 
 import struct
 import uuid
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,8 @@ from node.errors import StoreDamaged, StoreFull
 from node.storage.settings import EngineSettings
 
 FORMAT_VERSION = 1
-TABLE_NAMES = (b"store", b"meta", b"collections", b"log", b"blocks", b"index")
+TABLE_NAMES = (b"store", b"meta", b"collections", b"log", b"blocks", b"index", b"digests")
+SEAL = struct.Struct("<I")
 KEY = struct.Struct(">Q")
 """Log sequences and block ids: big endian, so that order of keys is order of numbers."""
 
@@ -42,7 +44,8 @@ class Tables:
             handles = [self.env.open_db(name) for name in TABLE_NAMES]
         except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
             raise StoreDamaged(f"{path} is no readable store ({error}); set it aside") from error
-        self.store, self.meta, self.collections, self.log, self.blocks, self.index = handles
+        self.store, self.meta, self.collections, self.log = handles[:4]
+        self.blocks, self.index, self.digests = handles[4:]
         self._handles = handles
         with self.env.begin() as txn:
             self.page_bytes = int(txn.stat(self.store)["psize"])
@@ -65,6 +68,36 @@ class Tables:
                     f"{self.path} has format {int(version)}, this program reads {FORMAT_VERSION}"
                 )
             return bytes(txn.get(b"id", db=self.store) or b"").decode()
+
+    def renew_store(self, txn: Any) -> str:
+        """Give the store another id."""
+        store_id = uuid.uuid4().hex
+        txn.put(b"id", store_id.encode(), db=self.store)
+        return store_id
+
+    def read_meta(self, txn: Any, name: str) -> bytes | None:
+        """A setting as a transaction sees it."""
+        found = txn.get(name.encode(), db=self.meta)
+        return None if found is None else bytes(found)
+
+    def write_meta(self, txn: Any, name: str, value: bytes) -> None:
+        """Put a setting."""
+        txn.put(name.encode(), value, db=self.meta)
+
+    def seal(self, key: bytes, value: bytes) -> bytes:
+        """A value with its checksum in front, which is that of its key and itself."""
+        return SEAL.pack(zlib.crc32(value, zlib.crc32(key))) + value
+
+    def unseal(self, key: bytes, sealed: Any, *, name: str) -> bytes:
+        """The value.
+
+        Raises:
+            StoreDamaged: it is not what was put under this key.
+        """
+        value = bytes(sealed[SEAL.size :])
+        if sealed[: SEAL.size] != SEAL.pack(zlib.crc32(value, zlib.crc32(key))):
+            raise StoreDamaged(f"{name} fails its checksum; set the store aside and refill it")
+        return value
 
     def live_bytes(self) -> int:
         """Bytes of the pages that tables occupy now, free pages left out."""

@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -32,13 +32,14 @@ class Job:
         publish: run after the commit; what it returns is the job's result.
         batches: rows to show to readers after the commit, before `publish`.
         size_bytes: what it adds to the commit.
-        done: called by `resolve`, on the loop for jobs from there.
+        alone: in a transaction of its own, so that it sees what was written before it.
     """
 
     apply: Callable[[Any], None]
     publish: Callable[[], Any]
     batches: "Batches" = ()
     size_bytes: int = 0
+    alone: bool = False
     future: "concurrent.futures.Future[Any]" = field(default_factory=concurrent.futures.Future)
     loop: asyncio.AbstractEventLoop | None = None
     waiting: "asyncio.Future[Any] | None" = None
@@ -81,8 +82,8 @@ class Writer:
     def _run(self) -> None:
         while True:
             jobs, last = self._drain()
-            if jobs:
-                self._resolve(self._commit(jobs))
+            for group in _groups(jobs):
+                self._resolve(self._commit(group))
             if last:
                 return
 
@@ -146,6 +147,15 @@ class Writer:
         for loop, found in by_loop.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_resolve_on_loop, found)
+
+
+def _groups(jobs: list[Job]) -> Iterator[list[Job]]:
+    """The jobs of each transaction: all in one, but those that must be alone."""
+    for alone, group in groupby(jobs, key=lambda job: job.alone):
+        if alone:
+            yield from ([job] for job in group)
+        else:
+            yield list(group)
 
 
 def _resolve_on_loop(outcomes: list[Outcome]) -> None:

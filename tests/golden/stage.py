@@ -133,9 +133,19 @@ class Stage:
         for node, spans in route.keepers:
             yield f"{node} reads as keeper {self._described(spans)}"
         as_of = health.as_of_us(self._now_ms * 1_000)
-        coverage = coverage_of(route, as_of=as_of, away=health.away())
+        coverage = coverage_of(
+            route,
+            as_of=as_of,
+            away=health.away(),
+            owed_by_away={},
+            alone=not health.contact(),
+        )
         away = ", ".join(f"{node} since {since}" for node, since in coverage.away.items())
         yield f"{coverage.state} as of {coverage.as_of}; away: {away or 'nobody'}"
+        if coverage.alone_since is not None:
+            yield f"alone since {coverage.alone_since}"
+        for owner, spans in coverage.replicas.items():
+            yield f"for {owner} {self._described(spans)} as of {coverage.replicas_as_of[owner]}"
         if coverage.missing:
             yield f"missing {self._described(coverage.missing)}"
 

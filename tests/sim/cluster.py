@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from node.config import Limits, MoverSettings
+from node.protocol.rules import ALL_RULES, Rules
 from node.query import WriteReply
 from node.records import Rows
 from node.service.service import Service
@@ -56,6 +57,7 @@ class SimulatedNode:
             seeds=cluster.names,
             client_url=f"http://{self.name}",
             peer_address=self.name,
+            rules=cluster.rules,
         )
         self.service = service
         self._note_spreads(service)
@@ -124,12 +126,14 @@ class SimulatedCluster:
         replicas: int,
         domain: Domain = DEMO_DOMAIN,
         step_rows_max: int = 7,
+        rules: Rules = ALL_RULES,
         mover: MoverSettings | None = None,
     ) -> None:
         self.loop = loop
         self.rng = rng
         self.domain = domain
         self.step_rows_max = step_rows_max
+        self.rules = rules
         self.mover = mover or MoverSettings()
         self.limits = Limits(peer_timeout_ms=2_000, query_timeout_ms=8_000)
         self.network = Network(rng)

@@ -197,7 +197,7 @@ class Life:
         while not self._is_settled():
             if self.loop.time() > end_s:
                 owed = {
-                    node.name: node.service._parts.members.hints.outstanding()
+                    node.name: node.service._parts.members.outstanding.counts()
                     for node in self.cluster.running()
                     if node.service
                 }

@@ -212,7 +212,7 @@ class Mover:
                 await parts.peers.call(
                     parts.members.address_of(name),
                     "in_step",
-                    {"store": word.store_id, "spans": spans_to_plain(spans)},
+                    {"target_store": word.store_id, "spans": spans_to_plain(spans)},
                     deadline_ms=parts.clock.now_ms() + parts.limits.peer_timeout_ms,
                 )
         except NodeError:

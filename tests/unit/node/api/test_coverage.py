@@ -23,6 +23,8 @@ WORST = Coverage(
     away={"se": 1_689_220_000_000_000, "ne": 1_689_220_000_000_000},
     replicas={"se": ((2 * QUARTER, 3 * QUARTER),)},
     missing=((3 * QUARTER, CODE_STOP),),
+    replicas_as_of={"se": 1_689_220_000_000_000},
+    alone_since=1_689_220_000_000_000,
 )
 
 
@@ -35,6 +37,8 @@ def test_an_answer_that_lacks_something_says_what_and_where() -> None:
         [[[135.8, 33.8], [136.6, 33.8], [136.6, 34.6], [135.8, 34.6], [135.8, 33.8]]]
     ]
     assert "settling" not in document
+    assert document["replicas_as_of"] == {"se": "2023-07-13T03:46:40Z"}
+    assert document["alone_since"] == "2023-07-13T03:46:40Z"
 
 
 def test_headers_say_the_same_without_shapes() -> None:

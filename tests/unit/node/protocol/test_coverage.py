@@ -23,10 +23,29 @@ PLAIN = Route(readers=(("a", SPAN),))
     ],
 )
 def test_state(route: Route, away: dict[str, int], state: CoverageState) -> None:
-    coverage = coverage_of(route, as_of=7, away=away)
+    coverage = coverage_of(route, as_of=7, away=away, owed_by_away={}, alone=False)
     assert coverage.state == state
     assert (coverage.as_of, coverage.away) == (7, away)
     assert coverage.replicas == route.stand_ins
+
+
+def test_a_replica_speaks_for_an_owner_up_to_its_last_word() -> None:
+    stand_in = Route(PLAIN.readers, stand_ins={"b": SPAN})
+    for owed, away, as_of in (
+        ({}, {"b": 5}, 5),
+        ({"b": ((10, 20),)}, {"b": 5}, 5),
+        ({"b": ((9, 20),)}, {"b": 5}, None),
+        ({}, {}, 7),
+    ):
+        found = coverage_of(stand_in, as_of=7, away=away, owed_by_away=owed, alone=False)
+        assert found.replicas_as_of == {"b": as_of} and found.alone_since is None
+
+
+def test_alone_since_the_last_member_went() -> None:
+    found = coverage_of(PLAIN, as_of=9, away={"b": 5, "c": 7}, owed_by_away={}, alone=True)
+    assert found.alone_since == 7 and found.state == "local"
+    single = coverage_of(PLAIN, as_of=9, away={}, owed_by_away={}, alone=True)
+    assert single.alone_since is None and single.state == "complete"
 
 
 def test_order() -> None:

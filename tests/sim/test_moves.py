@@ -1,0 +1,249 @@
+"""Areas change hands while records are written and read: every answer is checked against truth."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from node.protocol.rules import ALL_RULES, Rules
+from node.query import Query
+from node.service.service import Service
+from tests.sim.loop import VirtualLoop
+from tests.sim.scenario import COLLECTION, Life, Plan
+from zring.morton import CODE_STOP
+from zring.placement import holder_map
+from zring.ring import Ring
+from zring.span import Spans, subtract
+
+QUARTER = CODE_STOP // 4
+GRAIN = CODE_STOP // 256
+
+
+class Stage:
+    """A cluster under steady traffic, and what a story does to it."""
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.cluster = life.cluster
+        self._traffic: asyncio.Task[None] | None = None
+        self.states: list[str] = []
+
+    def service(self, name: str) -> Service:
+        service = self.cluster.nodes[name].service
+        assert service is not None
+        return service
+
+    async def traffic(self) -> None:
+        """Write and read at random nodes, one after the other, until cancelled."""
+        life = self.life
+        while True:
+            running = life.cluster.running()
+            if running:
+                node = life.rng.choice(running)
+                task = node.call(life._write(node, life.rng.getrandbits(64)))
+                await asyncio.wait((task,))
+                _raise(task)
+                node = life.rng.choice(running)
+                if node.up:
+                    task = node.call(self._read(node.name))
+                    await asyncio.wait((task,))
+                    _raise(task)
+            await asyncio.sleep(0.05)
+
+    async def _read(self, name: str) -> None:
+        node = self.cluster.nodes[name]
+        query = self.life._query(self.life.rng)
+        self.states.append(await self.life._ask(node, query))
+
+    async def change(self, name: str, change: Callable[[Ring], Ring]) -> None:
+        """Somebody commits a change of the ring at a node."""
+        holding = self.service(name)._parts.members.holding
+        await holding.change(change(holding.ring))
+
+    async def wait(self, condition: Callable[[], bool], *, seconds: float = 60) -> None:
+        end = self.life.loop.time() + seconds
+        while not condition():
+            assert self.life.loop.time() < end, f"never came true: {self.report()}"
+            assert self._traffic is None or not self._traffic.done(), self._traffic
+            await asyncio.sleep(0.1)
+
+    def report(self) -> list[object]:
+        return [
+            (
+                node.name,
+                f"{node.service.ring.digest():x}",
+                subtract(
+                    node.service._parts.members.holding.held,
+                    node.service._parts.members.holding.filled.spans,
+                ),
+                node.service._parts.members.outstanding.counts(),
+                node.service._flipping.turns(),
+                node.service.status().coverage.state,
+            )
+            for node in self.cluster.running()
+            if node.service
+        ]
+
+    async def wait_settled(self) -> None:
+        await self.wait(self.life._is_settled)
+        ring = self.cluster.running()[0].service.ring  # type: ignore[union-attr]
+        self.life.truth.holders = holder_map(ring)
+        disks = {name: node.disk for name, node in self.cluster.nodes.items()}
+        self.life.truth.check_everywhere(disks)
+        for node in self.cluster.running():
+            assert await self.life._ask(node, Query(COLLECTION)) == "complete"
+
+    def owner_everywhere(self, spans: Spans, owner: str) -> bool:
+        return all(
+            not subtract(spans, node.service.ring.owned(owner))
+            for node in self.cluster.running()
+            if node.service
+        )
+
+
+def _raise(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        raise task.exception()  # type: ignore[misc]
+
+
+Story = Callable[[Stage], Coroutine[Any, Any, None]]
+
+
+def play(
+    story: Story, *, seed: int = 1, late: str = "", rules: Rules = ALL_RULES, **plan: int
+) -> Stage:
+    """Tell a story on a cluster under traffic; afterwards everything settles and is complete."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        life = Life(loop, seed, Plan(**plan))
+        life.cluster.rules = rules
+        stage = Stage(life)
+
+        async def main() -> None:
+            for name, node in life.cluster.nodes.items():
+                if name != late:
+                    await node.start()
+            if not late:
+                await stage.wait(life._is_settled)
+            stage._traffic = asyncio.create_task(stage.traffic())
+            await asyncio.sleep(2)
+            await story(stage)
+            stage._traffic.cancel()
+            await asyncio.wait((stage._traffic,))
+            _raise(stage._traffic)
+            stage._traffic = None
+            await stage.wait_settled()
+            await life.cluster.stop()
+
+        try:
+            runner.run(main())
+        except BaseException:
+            print("\n".join(life.transcript[-80:]))
+            raise
+    return stage
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_an_area_moves_while_records_are_written_and_read(seed: int) -> None:
+    spans: Spans = ((GRAIN * 16, GRAIN * 48),)
+
+    async def story(stage: Stage) -> None:
+        await stage.change("n3", lambda ring: ring.announce(spans, next="n4"))
+        await stage.wait(lambda: stage.owner_everywhere(spans, "n4"))
+        assert stage.service("n1").counters["flips_done"] == 1
+        await asyncio.sleep(2)
+
+    stage = play(story, seed=seed)
+    assert set(stage.states) <= {"complete", "settling"}
+    assert stage.states.count("complete") > 0.8 * len(stage.states), stage.states
+
+
+AREA: Spans = ((GRAIN * 16, GRAIN * 48),)
+
+
+def test_the_second_change_waits_for_a_target_that_is_cut_off() -> None:
+    async def story(stage: Stage) -> None:
+        network = stage.cluster.network
+        network.split(["n4"], ["n1", "n2", "n3"])
+        await stage.change("n1", lambda ring: ring.announce(AREA, next="n4"))
+        await asyncio.sleep(8)
+        assert stage.service("n1").ring.owned("n1")[0] == (0, QUARTER)
+        assert stage.service("n1")._flipping.turns()["n4"].reason == "the target is away"
+        network.heal()
+        await stage.wait(lambda: stage.owner_everywhere(AREA, "n4"))
+
+    play(story)
+
+
+def test_the_old_owner_crashes_in_the_middle_of_a_move() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.change("n1", lambda ring: ring.announce(AREA, next="n4"))
+        await asyncio.sleep(0.4)
+        await stage.cluster.nodes["n1"].crash()
+        await asyncio.sleep(6)
+        assert stage.service("n4").ring.owner_of(AREA[0][0]) == "n1", "nobody else may flip"
+        await stage.cluster.nodes["n1"].start()
+        await stage.wait(lambda: stage.owner_everywhere(AREA, "n4"))
+
+    play(story)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_dead_owner_is_removed_and_its_heir_gathers(seed: int) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.cluster.nodes["n2"].crash()
+        await asyncio.sleep(5)
+        owned = stage.service("n1").ring.owned("n2")
+        await stage.change("n1", lambda ring: ring.assign(owned, owner="n3"))
+        await stage.wait(lambda: stage.owner_everywhere(owned, "n3"))
+        await asyncio.sleep(8)
+        # It returns, and gets its area back by a plan.
+        await stage.cluster.nodes["n2"].start()
+        await asyncio.sleep(3)
+        await stage.change("n1", lambda ring: ring.announce(owned, next="n2"))
+        await stage.wait(lambda: stage.owner_everywhere(owned, "n2"))
+
+    play(story, seed=seed)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_halves_give_the_same_area_to_different_nodes(seed: int) -> None:
+    async def story(stage: Stage) -> None:
+        network = stage.cluster.network
+        network.split(["n1", "n2"], ["n3", "n4"])
+        await asyncio.sleep(5)
+        await stage.change("n1", lambda ring: ring.assign(AREA, owner="n2"))
+        await stage.change("n3", lambda ring: ring.assign(AREA, owner="n4"))
+        await stage.change("n3", lambda ring: ring.assign(((0, GRAIN),), owner="n4"))
+        await asyncio.sleep(4)
+        network.heal()
+        await stage.wait(lambda: stage.owner_everywhere(AREA, "n4"))
+
+    play(story, seed=seed)
+
+
+def test_a_wiped_founder_claims_nothing_and_is_filled_again() -> None:
+    async def story(stage: Stage) -> None:
+        node = stage.cluster.nodes["n3"]
+        await node.crash()
+        node.wipe()
+        await asyncio.sleep(1)
+        await node.start()
+        holding = stage.service("n3")._parts.members.holding
+        await stage.wait(lambda: not holding.filled.spans, seconds=3)
+        await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
+        assert not holding.filled.claim.birth
+
+    play(story)
+
+
+def test_a_founder_first_starts_after_the_ring_has_changed() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.change("n1", lambda ring: ring.assign(AREA, owner="n3"))
+        await asyncio.sleep(4)
+        await stage.cluster.nodes["n4"].start()
+        await stage.wait(lambda: stage.owner_everywhere(AREA, "n3"))
+
+    play(story, late="n4")
