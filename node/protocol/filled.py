@@ -21,6 +21,8 @@ from node.protocol.word import Word, plain_to_spans, spans_to_plain
 from zring.span import EVERYTHING, Spans, intersect, subtract, union
 
 _VERSION = 1
+FORMER_RINGS_MAX = 8
+"""Former rings whose holders are remembered: members that lag further behind count as unheard."""
 
 Verdict = Literal["keep", "drop", "renew"]
 Debts = dict[str, dict[str, Spans]]
@@ -186,6 +188,27 @@ def remember_store(known: tuple[str, int] | None, word: Word) -> tuple[str, int]
     if store_id != word.store_id:
         return known if word.birth else (word.store_id, word.sequence)
     return store_id, max(sequence, word.sequence)
+
+
+def former_rings(
+    former: Mapping[int, Mapping[str, Spans]],
+    gained: Mapping[str, Spans],
+    *,
+    before: int,
+    after: int,
+) -> dict[int, dict[str, Spans]]:
+    """Digest of a former ring → node → codes that it holds now and did not then, newest first.
+
+    Args:
+        former: the same before the change. gained: what nodes newly hold by it.
+        before, after: digests of the two rings.
+    """
+    rings = {before: dict(gained)}
+    for digest, since in former.items():
+        nodes = sorted({*since, *gained})
+        rings[digest] = {node: union(since.get(node, ()), gained.get(node, ())) for node in nodes}
+    rings.pop(after, None)
+    return dict(list(rings.items())[:FORMER_RINGS_MAX])
 
 
 def debts_told(

@@ -8,17 +8,21 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from node.protocol.filled import Claim, Filled, claim_to_document, document_to_claim
+from node.protocol.filled import (
+    Claim,
+    Filled,
+    claim_to_document,
+    document_to_claim,
+    former_rings,
+)
 from node.protocol.rules import Rules
 from node.storage.engine import Engine
 from zring.placement import HolderMap, holder_map
 from zring.ring import Ring, from_document, merge, to_document
-from zring.span import Spans, subtract, union
+from zring.span import Spans, subtract
 
 META_RING = "ring"
 META_FILLED = "filled"
-FORMER_RINGS_MAX = 8
-"""Former rings whose holders are remembered: members that lag further behind count as unheard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,9 @@ class Holding:
             change = self._compare(merged, holders)
             claim = self.filled.after_ring_change(change.gained.get(self._node_id, ()))
             await self._engine.write([], meta=self._meta(merged, claim))
-            self._remember_former(change)
+            self.gained = former_rings(
+                self.gained, change.gained, before=change.before.digest(), after=merged.digest()
+            )
             self.ring, self.holders = merged, holders
             self.filled.become(claim)
             self.filled.forget_said()
@@ -139,13 +145,3 @@ class Holding:
             gained={node: spans for node, spans in gained.items() if spans},
             gone={node: self.holders.spans_of(node) for node in sorted(before - after)},
         )
-
-    def _remember_former(self, change: RingChange) -> None:
-        former = {change.before.digest(): dict(change.gained)}
-        for digest, gained in self.gained.items():
-            former[digest] = {
-                node: union(gained.get(node, ()), change.gained.get(node, ()))
-                for node in sorted({*gained, *change.gained})
-            }
-        former.pop(change.after.digest(), None)
-        self.gained = dict(list(former.items())[:FORMER_RINGS_MAX])

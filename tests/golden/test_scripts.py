@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.golden.filled_stage import FilledStage
 from tests.golden.stage import Stage
 
-SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
+SCRIPTS = sorted((Path(__file__).parent / "scripts").rglob("*.txt"))
 
 
-def played(text: str) -> str:
+def played(text: str, stage: Stage | FilledStage) -> str:
     """The script with the answers that the rules give now."""
-    stage, lines = Stage(), []
+    lines: list[str] = []
     for line in text.splitlines():
         if line.startswith(">"):
             lines += [line, *stage.play(line[1:].strip())]
@@ -23,7 +24,7 @@ def played(text: str) -> str:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script(path: Path, request: pytest.FixtureRequest) -> None:
     text = path.read_text()
-    now = played(text)
+    now = played(text, FilledStage() if path.parent.name == "filled" else Stage())
     if request.config.getoption("--rewrite-golden"):
         path.write_text(now)
     assert now == text or request.config.getoption("--rewrite-golden"), (

@@ -1,0 +1,156 @@
+"""Who is filled: rules case by case, and against a reading of them code by code."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.protocol.filled import (
+    Claim,
+    Filled,
+    believed,
+    claim_to_document,
+    debts_told,
+    document_to_claim,
+    judge_own_store,
+    remember_store,
+)
+from node.protocol.rules import Rules
+from node.protocol.word import Word
+from zring.span import EVERYTHING, Spans, intersect, normalise
+
+CODES = 12
+PEERS = ("a", "b", "c")
+WORD = Word("p", "cluster", "new", 5, filled=((0, 10),), ring_digest=1)
+
+
+def spans_of(codes: set[int]) -> Spans:
+    return normalise((code, code + 1) for code in codes)
+
+
+def codes_of(spans: Spans) -> set[int]:
+    return {code for start, stop in spans for code in range(start, stop)}
+
+
+some_codes = st.sets(st.integers(0, CODES - 1))
+by_peer = st.dictionaries(st.sampled_from(PEERS), some_codes)
+
+
+@given(
+    held=some_codes,
+    own=some_codes,
+    others=by_peer,
+    said=by_peer,
+    agreeing=st.sets(st.sampled_from(PEERS)),
+)
+def test_codes_are_filled_when_every_filled_node_in_contact_has_said_so(
+    held: set[int],
+    own: set[int],
+    others: Mapping[str, set[int]],
+    said: Mapping[str, set[int]],
+    agreeing: set[str],
+) -> None:
+    filled = Filled(Claim(spans_of(own)))
+    for peer, codes in said.items():
+        filled.note(peer, spans_of(codes))
+    verified = filled.verified(
+        spans_of(held),
+        {peer: spans_of(codes) for peer, codes in others.items()},
+        agreeing=frozenset(agreeing),
+    )
+    expected = set()
+    for code in held - own:
+        witnesses = [peer for peer, codes in others.items() if code in codes]
+        if witnesses and all(
+            peer in agreeing and code in said.get(peer, set()) for peer in witnesses
+        ):
+            expected.add(code)
+    assert codes_of(verified) == expected
+
+
+@given(spans=some_codes, held=some_codes, own=some_codes, others=by_peer)
+def test_losses_can_be_accepted_only_where_nobody_is_filled(
+    spans: set[int], held: set[int], own: set[int], others: Mapping[str, set[int]]
+) -> None:
+    filled = Filled(Claim(spans_of(own), birth=True))
+    known = {peer: spans_of(codes) for peer, codes in others.items()}
+    accepted = filled.acceptable(spans_of(spans), spans_of(held), known)
+    assert codes_of(accepted) == (spans & held) - own - set().union(*others.values(), set())
+    assert filled.widened(accepted) == Claim(spans_of(own | codes_of(accepted)), birth=False)
+
+
+def test_what_a_ring_change_gives_is_unfilled_and_verified_anew() -> None:
+    filled = Filled(Claim(((0, 8),), birth=True))
+    filled.note("a", EVERYTHING)
+    assert filled.after_ring_change(((4, 12),)) == Claim(((0, 4),), birth=True)
+    filled.become(filled.after_ring_change(((4, 12),)))
+    filled.forget_said()
+    agreeing = frozenset("a")
+    assert filled.verified(((0, 12),), {"a": EVERYTHING}, agreeing=agreeing) == ()
+    filled.note("a", ((4, 6),))
+    assert filled.verified(((0, 12),), {"a": EVERYTHING}, agreeing=agreeing) == ((4, 6),)
+
+
+def test_rules_can_be_switched_off() -> None:
+    lax = Filled(Claim(), rules=Rules(won_spans_unfilled=False, every_filled_verifies=False))
+    assert lax.after_ring_change(((4, 12),)).spans == ((4, 12),)
+    lax.note("a", ((0, 5),))
+    both = {"a": EVERYTHING, "b": EVERYTHING}
+    assert lax.verified(((0, 9),), both, agreeing=frozenset("ab")) == ((0, 5),)
+
+
+def test_claims_are_read_back() -> None:
+    for claim in (Claim(), Claim(((0, 1 << 60), (3 << 60, 1 << 62)), birth=True)):
+        assert document_to_claim(claim_to_document(claim)) == claim
+    assert document_to_claim(None) is None
+
+
+def test_own_store() -> None:
+    def judge(*remembered: tuple[str, int], birth: bool = False) -> str:
+        return judge_own_store(store_id="s", sequence=9, birth=birth, remembered=remembered)
+
+    assert judge() == "keep"
+    assert judge(("s", 9), ("s", 3), ("other", 50)) == "keep", "others lag behind"
+    assert judge(("s", 10)) == "renew", "nobody can have seen what this store never wrote"
+    assert judge(("other", 1), birth=True) == "drop", "not the first store"
+    assert judge(("s", 9), birth=True) == "keep"
+
+
+def test_what_others_believe() -> None:
+    def spans(
+        word: Word, seen: tuple[str, int] | None = None, *remembered: tuple[str, int]
+    ) -> Spans:
+        return believed(word, seen=seen, remembered=remembered)
+
+    assert spans(WORD) == WORD.filled
+    assert spans(WORD, ("new", 5)) == WORD.filled
+    assert spans(WORD, ("new", 6)) == (), "a restored image"
+    assert spans(WORD, ("old", 6)) == WORD.filled, "verified since"
+    assert spans(replace(WORD, life="starting")) == ()
+    born = replace(WORD, birth=True)
+    assert spans(born) == born.filled
+    assert spans(born, ("old", 1)) == () and spans(born, None, ("old", 1)) == ()
+
+
+def test_a_birth_claim_does_not_replace_the_memory_of_another_store() -> None:
+    assert remember_store(None, WORD) == ("new", 5)
+    assert remember_store(("new", 7), WORD) == ("new", 7)
+    assert remember_store(("old", 9), WORD) == ("new", 5)
+    assert remember_store(("old", 9), replace(WORD, birth=True)) == ("old", 9)
+
+
+def test_debts() -> None:
+    holder = Word("h", "cluster", "sh", 1, ring_digest=1, stores={"k": ("sk", 1)})
+    keeper = Word("k", "cluster", "sk", 1, ring_digest=1, owed={"h": ((0, 4),), "k": ((0, 9),)})
+    words = {"h": holder, "k": keeper}
+
+    def debts(**changes: object) -> Mapping[str, Mapping[str, Spans]]:
+        told = {**words, "k": replace(keeper, **changes)}  # type: ignore[arg-type]
+        return debts_told(told, ring_digest=1, gained={7: {"h": ((8, 9),), "k": ((0, 1),)}})
+
+    assert debts() == {"h": {"k": ((0, 4),)}}
+    assert debts(ring_digest=7) == {"h": {"k": ((0, 4), (8, 9))}}, "its ring gave h nothing there"
+    assert debts(stores={"h": ("sh", 1)}) == debts()
+    assert debts(stores={"h": ("former", 1)}) == {"h": {"k": EVERYTHING}}
+    assert not intersect(debts()["h"]["k"], ((4, 9),))
