@@ -61,9 +61,12 @@ class Filling:
     async def _judge(self) -> None:
         """Give up the claim where others remember another store, or a newer state of this one."""
         members = self._parts.members
-        wrong = members.verdict() != "keep" and self._parts.rules.lost_stores_unfilled
-        if wrong and members.holding.filled.spans:
-            await members.holding.drop()
+        verdict = members.verdict() if self._parts.rules.lost_stores_unfilled else "keep"
+        if verdict == "keep":
+            return
+        await members.holding.drop()
+        if verdict == "renew":
+            await self._parts.engine.renew_store_id()
 
     async def _claim_verified(self) -> None:
         members = self._parts.members

@@ -43,6 +43,7 @@ from node.service.write import Batch, Writer
 from node.storage.engine import CollectionStatistics, Engine
 from zring.domain import Domain
 from zring.ring import Ring
+from zring.span import EVERYTHING, Spans
 
 
 class Service:
@@ -298,6 +299,15 @@ class Service:
     async def collections(self) -> Mapping[str, CollectionStatistics]:
         """Every collection that a node in contact knows, sorted by name."""
         return await self._catalogue.collections()
+
+    async def accept_loss(self, spans: Spans = EVERYTHING) -> Spans:
+        """A person gives up what may be missing here: this node counts as filled again.
+
+        Returns:
+            The codes accepted: those that this node holds and for which no node in contact is
+            filled; what others still have of them comes here as it always does.
+        """
+        return await self._filling.accept_loss(spans)
 
     def status(self) -> ClusterStatus:
         """The cluster as this node sees it now."""

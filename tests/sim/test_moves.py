@@ -49,7 +49,7 @@ class Stage:
                     task = node.call(self._read(node.name))
                     await asyncio.wait((task,))
                     _raise(task)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
     async def _read(self, name: str) -> None:
         node = self.cluster.nodes[name]
@@ -145,7 +145,7 @@ def play(
     return stage
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_an_area_moves_while_records_are_written_and_read(seed: int) -> None:
     spans: Spans = ((GRAIN * 16, GRAIN * 48),)
 
@@ -190,8 +190,7 @@ def test_the_old_owner_crashes_in_the_middle_of_a_move() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_dead_owner_is_removed_and_its_heir_gathers(seed: int) -> None:
+def test_a_dead_owner_is_removed_and_its_heir_gathers() -> None:
     async def story(stage: Stage) -> None:
         await stage.cluster.nodes["n2"].crash()
         await asyncio.sleep(5)
@@ -205,7 +204,7 @@ def test_a_dead_owner_is_removed_and_its_heir_gathers(seed: int) -> None:
         await stage.change("n1", lambda ring: ring.announce(owned, next="n2"))
         await stage.wait(lambda: stage.owner_everywhere(owned, "n2"))
 
-    play(story, seed=seed)
+    play(story)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -235,6 +234,23 @@ def test_a_wiped_founder_claims_nothing_and_is_filled_again() -> None:
         await stage.wait(lambda: not holding.filled.spans, seconds=3)
         await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
         assert not holding.filled.claim.birth
+
+    play(story)
+
+
+def test_an_old_image_of_a_disk_gets_another_store_id() -> None:
+    async def story(stage: Stage) -> None:
+        node = stage.cluster.nodes["n3"]
+        await asyncio.sleep(2)
+        await node.crash()
+        store_id = node.disk.store_id
+        assert len(node.disk.durable) > 20
+        del node.disk.durable[15:]
+        await node.start()
+        engine = stage.service("n3").engine
+        await stage.wait(lambda: engine.store_id != store_id, seconds=5)
+        holding = stage.service("n3")._parts.members.holding
+        await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
 
     play(story)
 
