@@ -21,8 +21,8 @@ from bench.server_process import ServerProcess, cpu_seconds, free_port, memory_k
 
 START_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 180.0
-STILL_S = 1.5
-"""A merge of a full log takes less than this on one busy core."""
+STILL_S = 7.5
+"""Longer than the quiet after which a store joins runs, and than joining those of one slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +114,20 @@ class ZringCluster:
         return {name: self._own_entry(name)["records"] or 0 for name in self.names}
 
     def log_records(self) -> int:
-        """Records that wait in the logs of all nodes; a node merges when it has 262,144."""
+        """Records that wait in the logs of all nodes."""
         return int(sum(self.metric(name, "zring_log_records") for name in self.names))
 
     def wait_merged(self) -> float:
-        """Seconds until the logs have stood still for a second: no node is merging."""
-        started = time.perf_counter()
-        waiting, since = self.log_records(), started
-        while waiting and time.perf_counter() - since < STILL_S:
+        """Seconds until the logs are empty and the stores have stood still: they are at rest."""
+        started = since = time.perf_counter()
+        state = (self.log_records(), self.live_bytes())
+        while state[0] or time.perf_counter() - since < STILL_S:
             if time.perf_counter() - started > SETTLE_TIMEOUT_S:
-                raise TimeoutError(f"{waiting:,} records are being merged after a long time")
+                raise TimeoutError(f"{state[0]:,} records are being merged after a long time")
             time.sleep(0.1)
-            now_waiting = self.log_records()
-            if now_waiting != waiting:
-                waiting, since = now_waiting, time.perf_counter()
+            now = (self.log_records(), self.live_bytes())
+            if now != state:
+                state, since = now, time.perf_counter()
         return time.perf_counter() - started
 
     def metric(self, name: str, metric: str) -> float:

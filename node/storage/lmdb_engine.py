@@ -121,7 +121,8 @@ class LmdbEngine:
             assert known is not None, "a collection without rows"
             if view is None:
                 view = CollectionView(self._numbers[name], known)
-            active = with_rows(view.active, concat_rows(parts))
+            rows_max = self._settings.segment_rows_max
+            active = with_rows(view.active, concat_rows(parts), rows_max=rows_max)
             self._views[name] = view.changed(known=known, active=active)
 
     async def write(

@@ -1,7 +1,8 @@
 """The merger's thread: decides when to merge, and does long work on buckets between merges.
 
 Names of the steps, for `settings.on_step`: merge-frozen, merge-encoded, blocks-put, swap-done,
-blocks-deleted, log-trimmed (after a part of the entries), merge-done.
+blocks-deleted, log-trimmed (after a part of the entries), merge-done; slice-joining before those
+of a join.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from node.errors import NodeError, StoreFull, Unavailable
 from node.records import Rows, empty_rows
 from node.storage.bucket_work import BucketWork
 from node.storage.freed_memory import release_freed, release_pooled
-from node.storage.memtable import all_rows
+from node.storage.memtable import above, pieces_of
 from node.storage.merger import BlockNumbers, merge_slice, slice_to_join, slices_of
 from node.storage.opening import LogLevel
 from node.storage.swapper import Swapper
@@ -243,6 +244,7 @@ class MergeThread:
             view = self._views[name]
             start = slice_to_join(view.index, self._settings)
             if start is not None:
+                self._settings.on_step("slice-joining")
                 try:
                     self._merge_slice_of(name, start, empty_rows())
                 except NodeError:
@@ -281,9 +283,8 @@ class MergeThread:
         last, level = self._writer.call(Job(lambda txn: None, self._freeze, alone=True))
         self._settings.on_step("merge-frozen")
         for name in sorted(self._views):
-            view = self._views[name]
-            if view.frozen:
-                self._merge_collection(name, all_rows(view.frozen))
+            if self._views[name].frozen:
+                self._merge_collection(name)
         self._trim(last)
         self._writer.call(Job(lambda txn: None, lambda: self._thaw(level)))
         self._settings.on_step("merge-done")
@@ -306,9 +307,28 @@ class MergeThread:
         self._log.remove(level)
         self._frozen_log = LogLevel()
 
-    def _merge_collection(self, name: str, rows: Rows) -> None:
-        for slice_start, part in slices_of(rows, self._views[name].index):
-            self._merge_slice_of(name, slice_start, part)
+    def _merge_collection(self, name: str) -> None:
+        settings = self._settings
+        for done_until, piece in pieces_of(
+            self._views[name].frozen,
+            rows_max=settings.piece_rows_max,
+            bytes_max=settings.slice_bytes,
+        ):
+            for slice_start, part in slices_of(piece, self._views[name].index):
+                self._merge_slice_of(name, slice_start, part)
+            if done_until is not None:
+                self._let_go(name, done_until)
+
+    def _let_go(self, name: str, done_until: int) -> None:
+        """Drop frozen segments whose rows are all in blocks: memory shrinks as a merge goes on."""
+
+        def publish() -> None:
+            view = self._views[name]
+            self._views[name] = view.changed(frozen=above(view.frozen, done_until))
+
+        if len(above(self._views[name].frozen, done_until)) < len(self._views[name].frozen):
+            self._writer.call(Job(lambda txn: None, publish))
+        release_pooled()
 
     def _merge_slice_of(self, name: str, slice_start: int, rows: Rows) -> None:
         view = self._views[name]

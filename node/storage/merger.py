@@ -6,6 +6,9 @@ a run has at most `run_growth` times the rows gathered so far; a slice that has 
 absorbs all of them. So a slice has few runs (each more than twice all smaller ones) and a row is
 rewritten a bounded number of times.
 
+A large log is merged in pieces that follow in time, each with the slices as the piece before has
+left them: memory, and the time between two swaps, are those of a piece.
+
 Order of steps: new blocks and index are committed and shown; then the replaced blocks are
 deleted (a reader that still held the old index takes the new one when a block is gone); when all
 rows of the log are in blocks, their entries are deleted and memory is dropped. Until then they

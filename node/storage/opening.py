@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from node.records import Rows, concat_rows
+from node.records import Rows
 from node.storage.block_index import SUMMARY, BlockIndex
 from node.storage.collection import widened
 from node.storage.engine import CollectionStatistics
 from node.storage.log_codec import decode_entry
-from node.storage.memtable import Segments, make_segment
+from node.storage.memtable import Segments, segments_of
 from node.storage.tables import KEY, Tables, TranslatedErrors, unpack_collection
 from node.storage.view import CollectionView, Views
 
@@ -77,9 +77,9 @@ def load_views(tables: Tables) -> Opened:
             known = _known(index, types)
             active: Segments = ()
             if name in logged:
-                rows = concat_rows(logged[name])
-                known = widened(known, rows)
-                active = (make_segment(rows),)
+                active = segments_of(logged[name], rows_max=tables.settings.segment_rows_max)
+                for segment in active:
+                    known = widened(known, segment.rows)
             if known is None:
                 continue  # everything that it had was let go of
             views[name] = CollectionView(number, known, active, (), index)

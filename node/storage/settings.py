@@ -45,10 +45,16 @@ class EngineSettings:
     its rows, so that a trickle of records does not rewrite a whole slice each time."""
     runs_max: int = 4
     """Runs of one slice above which they are joined, however small they are."""
-    log_rows_max: int = 1_500_000
-    """Rows in the log at which writers wait for the merger; with its columns some 150 MB."""
+    log_rows_max: int = 1_250_000
+    """Rows in the log at which writers wait for the merger; with its columns some 120 MB."""
     log_bytes_max: int = 128 << 20
     """The same in bytes."""
+    piece_rows_max: int = 131_072
+    """Rows of the log that are merged at once: with the slice that they continue some 200,000,
+    and some 60 MB while it lasts. `slice_bytes` limits the same in bytes."""
+    segment_rows_max: int = 131_072
+    """Rows in memory that are sorted together: more would cost the writer's thread 50 ms at a
+    time and, for that long, twice the memory."""
     commit_bytes_max: int = 16 << 20
     """Log bytes of one commit: some 20 ms of disk, so that nobody waits long behind the others."""
     block_rows_max: int = 8_192
@@ -96,4 +102,5 @@ class EngineSettings:
         assert 0 < self.slice_rows <= self.slice_rows_max, self.slice_rows
         assert 0 < self.log_rows_merge <= self.log_rows_max, self.log_rows_merge
         assert 0 <= self.grain_level <= 31, self.grain_level
+        assert self.piece_rows_max >= 1 and self.segment_rows_max >= 1, self.piece_rows_max
         assert self.run_growth >= 1 and self.step_blocks_max >= 1, self.run_growth

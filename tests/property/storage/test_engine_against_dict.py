@@ -32,6 +32,8 @@ TINY = EngineSettings(
     step_blocks_max=3,
     step_rows_max=16,
     headers_max=3,
+    piece_rows_max=9,
+    segment_rows_max=12,
     full_fraction=0.99,
     disk_space=lambda path: (1 << 40, 1 << 39),
 )
