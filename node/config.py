@@ -7,7 +7,7 @@ every setting. Where values come from (file, environment, flags) is `node.cli.se
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -44,12 +44,6 @@ class Limits:
     """Records waiting for the disk or for a peer before writers are slowed."""
     peer_timeout_ms: int = 5_000
     """Waiting for another node, where the caller's deadline does not end sooner."""
-    probe_interval_ms: int = 1_000
-    """Between two health checks of a peer."""
-    probe_timeout_ms: int = 500
-    """A health check without an answer for this long has failed."""
-    away_after_probes: int = 3
-    """Failed health checks in a row after which a member counts as away."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -86,6 +80,67 @@ class MoverSettings:
             self.compare_interval_h,
             "must be above 0",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPreset:
+    """How members keep in touch; chosen by name with `node.link`."""
+
+    period_ms: int
+    """Between two probes of this node; each goes to one other member."""
+    timeout_ms: int
+    """A probe without an answer for this long is tried through others."""
+    relay_timeout_ms: int
+    """For a probe through another member; longer than two of the other's."""
+    relays: int
+    """Members that are asked to probe somebody who does not answer."""
+    probe_all_max: int
+    """Where so few others are in contact, all of them are probed in every period."""
+    suspicion_periods: int
+    """Time to answer a suspicion, times the logarithm of the number of members."""
+    suspicion_stretch: int
+    """So many times as long while nobody else suspects the same."""
+    rumour_times: int
+    """How often a rumour is told, times the logarithm of the number of members."""
+    rumours_max: int
+    """Rumours in one message."""
+    ages_max: int
+    """Members of whom one answer says how old their word is."""
+    words_bytes_max: int
+    """Words of others in one answer, roughly."""
+    exchange_periods: int
+    """Every so many periods a probe exchanges all that is known (of a large cluster, a part)."""
+
+
+LAN = LinkPreset(
+    period_ms=1_000,
+    timeout_ms=500,
+    relay_timeout_ms=1_500,
+    relays=3,
+    probe_all_max=5,
+    suspicion_periods=3,
+    suspicion_stretch=3,
+    rumour_times=4,
+    rumours_max=16,
+    ages_max=16,
+    words_bytes_max=256 << 10,
+    exchange_periods=30,
+)
+"""Sites joined by fast lines."""
+
+WAN = replace(
+    LAN,
+    period_ms=10_000,
+    timeout_ms=6_000,
+    relay_timeout_ms=14_000,
+    probe_all_max=0,
+    rumours_max=8,
+    ages_max=6,
+    words_bytes_max=16 << 10,
+)
+"""Radio and satellite: 128 kbit/s, a second of delay, 5 % loss; at most 20 MB a day when idle."""
+
+LINKS: Mapping[str, LinkPreset] = {"lan": LAN, "wan": WAN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +221,9 @@ class NodeSettings:
     """URL that clients use for this node, where it differs from `listen`."""
     seeds: tuple[str, ...] = ()
     """Peer addresses of some other nodes; one that answers is enough."""
+    link: Literal["lan", "wan"] = "lan"
+    """How nodes are joined: lan notices a failure within seconds; wan probes ten times less often
+    and waits longer, for radio and satellite links. The same on all nodes."""
     location: tuple[float, float] | None = None
     """Where this node stands: "lon,lat" in degrees; default: the middle of its area."""
 
@@ -187,6 +245,7 @@ class NodeSettings:
             self.peer_listen,
             "is the address of node.listen; people and nodes use different ports",
         )
+        _require(self.link in LINKS, "node.link", self.link, f"is none of {', '.join(LINKS)}")
         if self.location is not None:
             lon, lat = self.location
             _require(

@@ -86,6 +86,8 @@ async def get_status(request: web.Request) -> web.StreamResponse:
             "nodes": [
                 {
                     **_node(member),
+                    "incarnation": member.incarnation,
+                    "link_cut": member.link_cut,
                     "records": member.records,
                     "store_id": member.store_id,
                     "sequence": member.sequence,

@@ -148,7 +148,7 @@ def check_node(client: Client, config: Config) -> Iterable[Finding]:
             "check node.listen and node.name: two nodes seem to share an address",
         )
     for entry in status["nodes"]:
-        if entry["state"] != "alive":
+        if entry["state"] == "away":
             yield Finding(
                 "warn",
                 f"peer {entry['id']}",
@@ -163,7 +163,7 @@ def check_node(client: Client, config: Config) -> Iterable[Finding]:
 def _check_peers(client: Client, status: dict[str, Any]) -> Iterable[Finding]:
     own = client.ring()
     for entry in status["nodes"]:
-        if entry["id"] == status["node"] or entry["state"] != "alive" or not entry.get("url"):
+        if entry["id"] == status["node"] or entry["state"] == "away" or not entry.get("url"):
             continue
         subject = f"peer {entry['id']}"
         try:

@@ -21,7 +21,7 @@ from node.cli.secrets_in_force import on_hangup, reload_secrets, token_entries
 from node.cli.settings import Loaded
 from node.cli.tls import client_port_tls, peer_call_tls, peer_port_tls
 from node.clock import SystemClock
-from node.config import Config, parse_address
+from node.config import LINKS, Config, parse_address
 from node.console import add_console
 from node.errors import ConfigInvalid
 from node.peer.http import HttpTransport
@@ -186,6 +186,7 @@ def make_service(
         clock=SystemClock(),
         limits=config.limits,
         mover=config.mover,
+        link=LINKS[config.node.link],
         seeds=config.node.seeds,
         client_url=node_url(config),
         peer_address=config.node.advertise or config.node.peer_listen,

@@ -15,7 +15,7 @@ from node.cli.options import connect, connection_options
 from node.client import Client
 
 REFRESH_S = 2.0
-STATE_STYLES = {"alive": "green", "away": "red", "unknown": "yellow"}
+STATE_STYLES = {"alive": "green", "suspect": "yellow", "away": "red"}
 
 
 @click.command()
@@ -43,7 +43,7 @@ def status(context: click.Context, /, as_json: bool, watch: bool, **connection: 
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     else:
         Console().print(status_view(document))
-    if any(node["state"] != "alive" for node in document["nodes"]):
+    if any(node["state"] == "away" for node in document["nodes"]):
         context.exit(PARTIAL)
 
 
@@ -73,15 +73,19 @@ def _nodes(document: dict[str, Any]) -> Table:
     table.add_column("node")
     table.add_column("state")
     table.add_column("since")
+    table.add_column("incarnation", justify="right")
     table.add_column("records", justify="right")
     table.add_column("url")
     for node in document["nodes"]:
         state = Text(node["state"], style=STATE_STYLES.get(node["state"], ""))
+        if node.get("link_cut"):
+            state.append(" (link cut)", style="yellow")
         records = node.get("records")
         table.add_row(
             node["id"],
             state,
             str(node.get("since") or ""),
+            str(node.get("incarnation", "")),
             "" if records is None else f"{records:,}",
             node.get("url") or "",
         )

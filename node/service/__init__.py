@@ -1,4 +1,4 @@
-"""The I/O shell of one node: write, read, watch the members, move what belongs elsewhere.
+"""The I/O shell of one node: write, read, talk to the members, move what belongs elsewhere.
 
 Promises kept here (numbers of DESIGN 9), with the rules of `node.protocol`:
 
@@ -10,11 +10,10 @@ Promises kept here (numbers of DESIGN 9), with the rules of `node.protocol`:
 4. Requests on another ring are refused and corrected (`peers`, `handlers`).
 5. Every wait for another node has a deadline; a caller that leaves takes its remote work along.
 
-Files: `service` (the door), `parts` (what all share), `members` (ring, health, who is owed
-what), `peers` (calls out), `handlers` (calls in), `watch` (health loop), `write`, `delivery`,
-`links`, `mover`,
-`selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
-`catalogue`, `status`, `counters`, `tasks`.
+Files: `service` (the door), `parts` (what all share), `members` (ring, health, who is owed what),
+`peers` (calls out), `handlers` (calls in), `gossip` and `health` (who is there), `write`,
+`delivery`, `links`, `mover`, `selection` → `local` → `scatter` → `read`, `reading`, `groups` →
+`aggregate`, `latest`, `catalogue`, `status`, `counters`, `tasks`.
 
-What it does not do yet: gossip beyond direct probes, delete what it no longer holds.
+What it does not do yet: delete what it no longer holds.
 """

@@ -50,7 +50,7 @@ class Catalogue:
             return
         if collection in await self.collections():
             return
-        away = parts.members.health.away()
+        away = parts.members.view().away
         if away:
             raise Unavailable(
                 f"collection {collection!r} is unknown here; {', '.join(away)} cannot be asked now"

@@ -117,7 +117,7 @@ class Flipping:
                     "ring",
                     {},
                     document,
-                    deadline_ms=parts.clock.now_ms() + parts.limits.probe_timeout_ms,
+                    deadline_ms=parts.clock.now_ms() + parts.limits.peer_timeout_ms,
                 )
             except NodeError:
                 return  # it hears of it with the next exchange of digests

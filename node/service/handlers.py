@@ -1,8 +1,8 @@
 """Messages of other members: one handler for each kind.
 
 Every message carries the digest of the ring it rests on; another one than this node's is
-answered with `StaleRing` and this node's document, before anything is looked at. Only `probe`
-and `ring` may come from a member that has not caught up.
+answered with `StaleRing` and this node's document, before anything is looked at. Only `gossip`
+and those that bring or ask for a ring may come from a member that has not caught up.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from node.query import TIME_MAX, TIME_MIN, AggregateQuery
 from node.service.aggregate import Aggregator, check_aggregate, partial_to_message
 from node.service.catalogue import statistics_to_plain
 from node.service.filled import Filling
+from node.service.gossip import Gossip
 from node.service.latest import Latest
 from node.service.local import read_page
 from node.service.mover.answers import Answers
@@ -25,7 +26,6 @@ from node.service.parts import Parts
 from node.service.plans import Plans
 from node.service.read import PAGE_BYTES_MAX, page_to_header
 from node.service.selection import header_to_query, select
-from node.service.watch import Watch, word_to_header
 from node.service.write import Batch, Writer, reply_to_header
 from zring.errors import DifferentCluster
 from zring.ring import to_document
@@ -35,8 +35,8 @@ SPREAD_SHARE = 0.8
 
 _SERVING = ("store", "scan", "aggregate", "latest")
 """Kinds that somebody waits for: the mover rests while they are being answered."""
-_WITHOUT_RING = ("ring", "get_ring")
-"""Kinds that bring or ask for a ring, and so rest on none."""
+_WITHOUT_RING = ("gossip", "ring", "get_ring")
+"""Kinds that bring, compare or ask for a ring, and so rest on none."""
 
 _Reply = tuple[dict[str, Any], bytes | memoryview]
 
@@ -52,7 +52,7 @@ class Handlers:
         writer: Writer,
         aggregator: Aggregator,
         latest: Latest,
-        watch: Watch,
+        gossip: Gossip,
         filling: Filling,
         mover: Mover,
         answers: Answers,
@@ -62,11 +62,11 @@ class Handlers:
         self._writer = writer
         self._aggregator = aggregator
         self._latest = latest
-        self._watch = watch
+        self._gossip = gossip
         self._filling = filling
         self._mover = mover
         self._by_kind: dict[str, Callable[[Message], Awaitable[_Reply]]] = {
-            "probe": self._probe,
+            "gossip": self._talk,
             "ring": self._ring,
             "get_ring": self._get_ring,
             "store": self._store,
@@ -95,12 +95,7 @@ class Handlers:
                 field="kind",
             )
         ring = parts.members.ring
-        strange = message.kind == "probe" and message.header.get("cluster") != ring.cluster_id
-        if (
-            message.kind not in _WITHOUT_RING
-            and not strange
-            and message.header.get("ring") != ring.digest()
-        ):
+        if message.kind not in _WITHOUT_RING and message.header.get("ring") != ring.digest():
             raise StaleRing(
                 "the request rests on another ring than this node's", document=to_document(ring)
             )
@@ -110,20 +105,20 @@ class Handlers:
             parts.counters.queries_cancelled += message.kind in ("scan", "aggregate", "latest")
             raise
         parts.counters.bytes_sent += len(body)
+        if message.kind == "gossip":
+            return Message("", header, body)  # its body says all, in fewer bytes
         common = {"ring": parts.members.ring_digest(), "store": parts.engine.store_id}
         return Message("", {**common, **header}, body)
 
-    async def _probe(self, message: Message) -> _Reply:
-        if message.header.get("cluster") == self._parts.members.ring.cluster_id:
-            self._watch.heard(message.header)
-        return word_to_header(self._parts.members), b""
+    async def _talk(self, message: Message) -> _Reply:
+        return {}, await self._gossip.answer(message.body)
 
     async def _ring(self, message: Message) -> _Reply:
         try:
-            await self._parts.members.adopt(bytes(message.body))
+            news = await self._parts.members.adopt(bytes(message.body))
         except DifferentCluster as error:
             raise BadRequest(str(error), field="ring") from None
-        return {}, b""
+        return {}, news or b""
 
     async def _get_ring(self, _message: Message) -> _Reply:
         return {}, to_document(self._parts.members.ring)

@@ -11,17 +11,17 @@ from typing import Any
 import msgpack
 
 from node.clock import Clock
-from node.config import Limits
+from node.config import LinkPreset
 from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
 from node.protocol.filled import Verdict, believed, debts_told, judge_own_store, remember_store
-from node.protocol.health import Effect, Event, Health, Refused, StoreLost
 from node.protocol.outstanding import Outstanding
 from node.protocol.routing import ReaderMap, Route, Standing
 from node.protocol.rules import Rules
 from node.protocol.word import Life, Word
 from node.query import Coverage
 from node.service.counters import Counters
+from node.service.health import META_ROSTER, Health
 from node.service.holding import Holding, RingChange
 from node.storage.engine import Engine
 from zring.errors import InvalidDocument
@@ -29,9 +29,10 @@ from zring.placement import HolderMap
 from zring.ring import Ring, from_document, to_document
 from zring.span import EVERYTHING, Spans, intersect, union
 
-META_MEMBERS = "members"
 META_STORES = "stores"
 META_VERSION = "hlc"
+REFUSALS_MAX = 64
+"""Addresses shown with the reason why nobody there is a member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Members:
         address: str,
         engine: Engine,
         clock: Clock,
-        limits: Limits,
+        link: LinkPreset,
         counters: Counters,
         rules: Rules,
     ) -> None:
@@ -96,21 +97,6 @@ class Members:
         if engine.statistics().records:
             for node in self.holding.holders.nodes:
                 self._owe_all_in(node, self.holding.holders.spans_of(node))
-        remembered = engine.read_meta(META_MEMBERS)
-        self.health = Health(
-            here=node_id,
-            cluster=self.ring.cluster_id,
-            members=self.ring.members(),
-            seeds=[seed for seed in seeds if seed != address],
-            interval_ms=limits.probe_interval_ms,
-            away_after_probes=limits.away_after_probes,
-            now_ms=clock.now_ms(),
-            now_us=clock.now_us(),
-            remembered=None
-            if remembered is None
-            else {node: tuple(known) for node, known in msgpack.unpackb(remembered).items()},
-        )
-        self._remembered = self.health.remembered()
         stores = engine.read_meta(META_STORES)
         self._stores: dict[str, tuple[str, int]] = (
             {}
@@ -118,6 +104,14 @@ class Members:
             else {node: tuple(known) for node, known in msgpack.unpackb(stores).items()}
         )
         self._stores_persisted = {node: known[0] for node, known in self._stores.items()}
+        self.health = Health(
+            word=self.word(),
+            ring=self.ring,
+            seeds=[seed for seed in seeds if seed != address],
+            link=link,
+            clock=clock,
+            engine=engine,
+        )
         self._view: View | None = None
         self._view_epochs = (-1, -1, -1)
         self.refusals: dict[str, str] = {}
@@ -142,7 +136,7 @@ class Members:
 
     def as_of_us(self) -> int:
         """The moment that an answer begun now can speak for; take it before reading."""
-        return self.health.as_of_us(self._clock.now_us())
+        return self.health.as_of_us()
 
     def coverage(
         self,
@@ -171,7 +165,7 @@ class Members:
 
     def address_of(self, node: str) -> str:
         """Where a member is reached; "" while it was never heard of."""
-        member = self.health.members.get(node)
+        member = self.health.members.find(node)
         return "" if member is None else member.address
 
     def check_store(self, node: str, header: Mapping[str, Any]) -> None:
@@ -180,14 +174,13 @@ class Members:
         Raises:
             PeerUnreachable: its store was lost since it was last probed.
         """
-        member = self.health.members.get(node)
+        member = self.health.members.find(node)
         if member is not None and header.get("store") != member.store_id:
             raise PeerUnreachable(f"{node} came back with another store; it is being asked anew")
 
     def last_contact_us(self, node: str) -> int:
         """When a member was last heard of; for one that just failed to answer a query."""
-        member = self.health.members.get(node)
-        return self._clock.now_us() if member is None else member.as_of_us or member.since_us
+        return self.health.last_contact_us(node)
 
     async def adopt(self, document: bytes) -> bytes | None:
         """Merge a ring document and persist the result.
@@ -234,29 +227,35 @@ class Members:
             remembered=self._remembered_of(self.node_id),
         )
 
-    def step(self, event: Event) -> list[Effect]:
-        """Hand an event to the rules; effects on this node's own state are carried out here."""
-        effects = self.health.step(event, self._clock.now_ms())
-        for effect in effects:
-            if isinstance(effect, Refused):
-                self.refusals[effect.address] = effect.reason
-                self._counters.members_refused += 1
-            elif isinstance(effect, StoreLost):
-                self._owe_all_in(effect.node, self.holding.holders.spans_of(effect.node))
-        for node, member in self.health.members.items():
-            if member.word is not None and member.state == "alive":
-                self._stores[node] = remember_store(self._stores.get(node), member.word)
-        return effects
+    def speak(self) -> None:
+        """Say what is to be said of this node now; before every answer to a member."""
+        self.health.membership.say(self.word())
+
+    def lost_store(self, node: str) -> None:
+        """A member came back with another store: all that it holds is compared again."""
+        self._owe_all_in(node, self.holding.holders.spans_of(node))
+
+    def refused(self, address: str, reason: str) -> None:
+        """What answers at an address is not taken for a member, or does not take this node."""
+        if address in self.refusals or len(self.refusals) < REFUSALS_MAX:
+            self.refusals[address] = reason
+        self._counters.members_refused += 1
+
+    def remember_stores(self) -> None:
+        """Take up the stores of members whose word is another one."""
+        fresh = self.health.membership.fresh
+        for node in fresh:
+            word = self.health.members[node].word
+            if word is not None:
+                self._stores[node] = remember_store(self._stores.get(node), word)
+        fresh.clear()
 
     def changed_settings(self) -> dict[str, bytes]:
         """Settings that differ from what is persisted, to be written with the next transaction."""
         meta: dict[str, bytes] = {}
-        remembered = self.health.remembered()
-        if {node: known[:2] for node, known in remembered.items()} != {
-            node: known[:2] for node, known in self._remembered.items()
-        }:
-            meta[META_MEMBERS] = msgpack.packb(remembered)
-            self._remembered = remembered
+        roster = self.health.changed_document()
+        if roster is not None:
+            meta[META_ROSTER] = roster
         stores = {node: known[0] for node, known in self._stores.items()}
         if stores != self._stores_persisted:
             meta[META_STORES] = msgpack.packb(dict(sorted(self._stores.items())))
@@ -265,6 +264,7 @@ class Members:
 
     def _look(self) -> View:
         holding, members = self.holding, self.health.members
+        away = self.health.away(self._relevant())
         contact = self.health.contact() | {self.node_id}
         known = {holding.ring.digest(), *holding.gained}
         words = {self.node_id: self.word()}
@@ -289,15 +289,25 @@ class Members:
             standing=standing,
             readers=ReaderMap(holding.ring.domain, holding.holders, standing, rules=self._rules),
             rings={node: word.ring_digest for node, word in words.items()},
-            away=self.health.away(),
-            owed_by_away={node: self._owed_when_last_heard(node) for node in self.health.away()},
+            away=away,
+            owed_by_away={node: self._owed_when_last_heard(node) for node in away},
             addresses={node: member.address for node, member in sorted(members.items())},
             rules=self._rules,
         )
 
+    def _relevant(self) -> set[str]:
+        """Whose absence an answer must tell: members of the ring, and keepers that owe somebody
+        records which may be nowhere else."""
+        keepers = {
+            node
+            for node in self.health.membership.away
+            if (member := self.health.members[node]).word is not None and member.word.owed
+        }
+        return keepers.union(self.ring.members())
+
     def filled_of(self, node: str) -> Spans:
         """The codes for which a member counts as filled, in contact or not."""
-        member = self.health.members.get(node)
+        member = self.health.members.find(node)
         word = self.word() if node == self.node_id else member and member.word
         return self._believed(word) if word else ()
 

@@ -44,6 +44,24 @@ class Peers:
         self._counters = counters
         self._rings = rings
 
+    async def gossip(self, address: str, body: bytes, *, timeout_ms: int) -> bytes | memoryview:
+        """Send a message about members; its body says all that a header would.
+
+        Raises:
+            PeerUnreachable, PeerRefused, and whatever the peer's handler raised.
+        """
+        self._counters.peer_calls += 1
+        self._counters.bytes_sent += len(body)
+        try:
+            reply = await self._transport.call(
+                address, Message("gossip", {}, body), timeout_ms=timeout_ms
+            )
+        except PeerUnreachable:
+            self._counters.peer_failures += 1
+            raise
+        self._counters.bytes_received += len(reply.body)
+        return reply.body
+
     async def call(
         self,
         address: str,

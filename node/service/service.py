@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 
 from node.clock import Clock
-from node.config import Limits, MoverSettings
+from node.config import LAN, Limits, LinkPreset, MoverSettings
 from node.errors import Overloaded
 from node.peer.transport import Transport
 from node.protocol.rules import ALL_RULES, Rules
@@ -26,6 +26,7 @@ from node.service.delivery import Delivery
 from node.service.filled import Filling
 from node.service.flip import Flipping
 from node.service.gate import Gate
+from node.service.gossip import Gossip
 from node.service.handlers import Handlers
 from node.service.latest import Latest
 from node.service.links import Links
@@ -38,7 +39,6 @@ from node.service.plans import Plans
 from node.service.read import Reader
 from node.service.status import ClusterStatus, look
 from node.service.tasks import Tasks
-from node.service.watch import Watch
 from node.service.write import Batch, Writer
 from node.storage.engine import CollectionStatistics, Engine
 from zring.domain import Domain
@@ -54,6 +54,7 @@ class Service:
         ring: the founding ring, or any later one; what the engine remembers is merged into it.
         engine: opened; `stop` does not close it.
         transport: not yet started.
+        link: how members keep in touch.
         seeds: peer addresses to find the others by.
         client_url: where clients reach this node; told to the others.
         peer_address: where peers reach this node.
@@ -70,6 +71,7 @@ class Service:
         transport: Transport,
         clock: Clock,
         limits: Limits | None = None,
+        link: LinkPreset = LAN,
         mover: MoverSettings | None = None,
         seeds: tuple[str, ...] = (),
         client_url: str = "",
@@ -92,7 +94,7 @@ class Service:
             address=peer_address,
             engine=engine,
             clock=clock,
-            limits=limits,
+            link=link,
             counters=counters,
             rules=rules,
         )
@@ -125,7 +127,7 @@ class Service:
         self._aggregator = Aggregator(self._parts)
         self._latest = Latest(self._parts, self._catalogue)
         self._mover = Mover(self._parts, links, mover)
-        self._watch = Watch(self._parts, self._mover)
+        self._gossip = Gossip(self._parts, self._mover)
         self._filling = Filling(self._parts)
         self._flipping = Flipping(self._parts, gate, self._mover)
         self.plans = Plans(self._parts)
@@ -136,7 +138,7 @@ class Service:
             writer=self._writer,
             aggregator=self._aggregator,
             latest=self._latest,
-            watch=self._watch,
+            gossip=self._gossip,
             mover=self._mover,
             answers=Answers(self._parts, self._mover),
             filling=self._filling,
@@ -179,9 +181,9 @@ class Service:
         await self._tasks.start()
         await parts.members.holding.store_first()
         await self._transport.start(self._handlers.handle)
-        await self._watch.first_round()
+        await self._gossip.first_round()
         parts.members.life = "serving"
-        self._tasks.spawn(self._watch.run(), name="watch")
+        self._tasks.spawn(self._gossip.run(), name="gossip")
         self._tasks.spawn(self._filling.run(), name="filling")
         self._tasks.spawn(self._flipping.run(), name="flipping")
 

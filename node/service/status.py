@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from node.protocol.health import MemberState
+from node.protocol.roster import MemberState
 from node.query import Coverage
 from node.service.parts import Parts
 from node.storage.engine import EngineStatistics
@@ -16,8 +16,10 @@ class MemberStatus:
     """One member as this node sees it.
 
     Attributes:
-        state: `alive`, `away` or `unknown` (never heard of since this node started).
+        state: `alive`, `suspect` (did not answer lately, still in contact) or `away`.
         since_us: when it entered that state, microseconds; for `away` the last contact.
+        incarnation: rises with each life of the node, and when it answers a wrong suspicion.
+        link_cut: others reach it, this node itself does not.
         url, peer_address: where clients and peers reach it; "" when unknown.
         records: rows in its store, copies of others included.
         store_id, sequence: of its store.
@@ -29,6 +31,8 @@ class MemberStatus:
     node: str
     state: MemberState
     since_us: int
+    incarnation: int
+    link_cut: bool
     url: str
     peer_address: str
     records: int
@@ -65,7 +69,7 @@ def look(parts: Parts, *, started_us: int) -> ClusterStatus:
     members = parts.members
     view = members.view()
     route = view.readers.route_spans(EVERYTHING)
-    names = sorted({*view.ring.members(), parts.node_id})
+    names = sorted({*view.ring.members(), *members.health.members, parts.node_id})
     return ClusterStatus(
         node=parts.node_id,
         ring=view.ring,
@@ -89,6 +93,8 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
             node=name,
             state="alive",
             since_us=started_us,
+            incarnation=members.health.membership.word.incarnation,
+            link_cut=False,
             url=members.url,
             peer_address=members.address,
             records=statistics.records,
@@ -104,7 +110,9 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
     return MemberStatus(
         node=name,
         state=member.state,
-        since_us=member.since_us,
+        since_us=members.health.since_us(name),
+        incarnation=member.incarnation,
+        link_cut=name in members.health.membership.cut,
         url=word.url if word else "",
         peer_address=member.address,
         records=word.records if word else 0,

@@ -95,13 +95,10 @@ class Writer:
             Unavailable: this node's clock is too far ahead of its peers'.
         """
         parts = self._parts
-        health = parts.members.health
-        contact = [m for m in health.members.values() if m.state == "alive" and m.word]
-        now_us = parts.clock.now_us()
         version = next_version(
-            now_us=now_us,
+            now_us=parts.clock.now_us(),
             last=self._last_version,
-            peers_us=[m.word.clock_us + now_us - m.as_of_us for m in contact if m.word],
+            peers_us=parts.members.health.clocks_us(),
         )
         self._last_version = version
         await parts.engine.write([], meta={META_VERSION: msgpack.packb(version)})

@@ -5,10 +5,11 @@ rules answered (everything else). Time only passes when a command says so.
 
     > founders a,b,c,d [replicas=2] [grain=4]
                                   a ring of equal parts, this node is the first name
-    > at 1000                     milliseconds and (times 1,000) microseconds of both clocks
-    > tick                        probes that are due
-    > reply HOST NODE [store=…] [sequence=…] [cluster=…] [owed=NODE:W,S,E,N]
-    > fail HOST                   a probe was not answered
+    > at 1000                     milliseconds of the clock
+    > reply NODE [store=…] [sequence=…] [owed=NODE:W,S,E,N]
+                                  a member answers a request that was sent now
+    > silent NODE                 nobody has an answer from it
+    > expire                      suspicions whose time is over
     > read W,S,E,N                who reads a box, and what may be said of the answer
     > announce NODE W,S,E,N       the ring: NODE is to own the cells that cover the box
     > hand-over W,S,E,N           the second change: the next owner is the owner
@@ -17,19 +18,14 @@ rules answered (everything else). Time only passes when a command says so.
 """
 
 from collections.abc import Callable, Iterator
+from random import Random
 
+from node.config import LAN
 from node.protocol.coverage import coverage_of
 from node.protocol.filled import believed, debts_told, remember_store
-from node.protocol.health import (
-    Changed,
-    Effect,
-    Failed,
-    Health,
-    Probe,
-    Refused,
-    Replied,
-    StoreLost,
-)
+from node.protocol.gossip_message import Reply, Sender
+from node.protocol.membership import Changed, Effect, Membership, StoreLost
+from node.protocol.roster import Member
 from node.protocol.routing import ReaderMap, Standing
 from node.protocol.word import Word
 from zring.area import Box
@@ -49,7 +45,8 @@ class Stage:
         self._now_ms = 0
         self._ring: Ring | None = None
         self._fork: Ring | None = None
-        self._health: Health | None = None
+        self._membership: Membership | None = None
+        self._versions = 0
         self._remembered: dict[str, tuple[str, int]] = {}
 
     def play(self, line: str) -> Iterator[str]:
@@ -64,9 +61,9 @@ class Stage:
         return self._ring
 
     @property
-    def health(self) -> Health:
-        assert self._health is not None, "begin with: > founders a,b"
-        return self._health
+    def membership(self) -> Membership:
+        assert self._membership is not None, "begin with: > founders a,b"
+        return self._membership
 
     def _do_founders(self, names: str, *changes: str) -> Iterator[str]:
         founders = names.split(",")
@@ -78,15 +75,15 @@ class Stage:
             founders,
             Settings(epoch=0, replicas=int(settings.get("replicas", "2"))),
         )
-        self._health = Health(
-            here=founders[0],
-            cluster="golden",
-            members=founders,
-            seeds=[f"host-{name}" for name in founders[1:]],
-            interval_ms=1_000,
-            away_after_probes=3,
-            now_ms=self._now_ms,
-            now_us=self._now_ms * 1_000,
+        known = {name: Member(name, f"host-{name}") for name in founders[1:]}
+        self._membership = Membership(
+            word=Word(node=founders[0], cluster="golden", store_id="s", sequence=1, incarnation=1),
+            run=1,
+            link=LAN,
+            rng=Random(1),
+            remembered=known,
+            names=tuple(known),
+            away=tuple(known),
         )
         yield f"this node is {founders[0]}"
 
@@ -95,36 +92,38 @@ class Stage:
         self._now_ms = int(now_ms)
         return iter(())
 
-    def _do_tick(self) -> Iterator[str]:
-        yield from self._told(self.health.tick(self._now_ms))
-
-    def _do_reply(self, host: str, node: str, *words: str) -> Iterator[str]:
+    def _do_reply(self, node: str, *words: str) -> Iterator[str]:
         given = dict(word.split("=") for word in words)
         owed = {}
         if "owed" in given:
             holder, box = given["owed"].split(":")
             owed[holder] = self._spans(box)
+        self._versions += 1
         word = Word(
             node=node,
-            cluster=given.get("cluster", "golden"),
+            cluster="golden",
             store_id=given.get("store", f"store-{node}"),
             sequence=int(given.get("sequence", "1")),
-            address=host,
+            incarnation=1,
+            version=self._versions,
+            address=f"host-{node}",
             ring_digest=self.ring.digest(),
             birth=True,
             filled=holder_map(self.ring).spans_of(node),
             owed=owed,
         )
-        event = Replied(host, word, sent_us=self._now_ms * 1_000)
-        yield from self._told(self.health.step(event, self._now_ms))
-        if node in self.health.members and self.health.members[node].word is word:
-            self._remembered[node] = remember_store(self._remembered.get(node), word)
+        reply = Reply(Sender(node, 2, *word.stamp), sequence=word.sequence, word=word)
+        moment = {"sent_ms": self._now_ms, "now_ms": self._now_ms}
+        yield from self._told(self.membership.answered(reply, address=f"host-{node}", **moment))
+        self._remembered[node] = remember_store(self._remembered.get(node), word)
 
-    def _do_fail(self, host: str) -> Iterator[str]:
-        yield from self._told(self.health.step(Failed(host), self._now_ms))
+    def _do_silent(self, node: str) -> Iterator[str]:
+        yield from self._told(self.membership.suspect(node, "sw", self._now_ms))
+
+    def _do_expire(self) -> Iterator[str]:
+        yield from self._told(self.membership.expire(self._now_ms))
 
     def _do_read(self, text: str) -> Iterator[str]:
-        health = self.health
         holders = holder_map(self.ring)
         readers = ReaderMap(self.ring.domain, holders, self._standing())
         route = readers.route_spans(cover(self.ring.domain, self._box(text), spans_max=8))
@@ -132,16 +131,17 @@ class Stage:
             yield f"{node} reads {self._described(spans)}"
         for node, spans in route.keepers:
             yield f"{node} reads as keeper {self._described(spans)}"
-        as_of = health.as_of_us(self._now_ms * 1_000)
+        roster, gone = self.membership.roster, self.membership.away
+        moments = [known.as_of_ms for node, known in roster.items() if node not in gone]
         coverage = coverage_of(
             route,
-            as_of=as_of,
-            away=health.away(),
+            as_of=min(moments, default=self._now_ms),
+            away={node: roster[node].since_ms for node in sorted(gone)},
             owed_by_away={},
-            alone=not health.contact(),
+            alone=not moments,
         )
-        away = ", ".join(f"{node} since {since}" for node, since in coverage.away.items())
-        yield f"{coverage.state} as of {coverage.as_of}; away: {away or 'nobody'}"
+        absent = ", ".join(f"{node} since {since}" for node, since in coverage.away.items())
+        yield f"{coverage.state} as of {coverage.as_of}; away: {absent or 'nobody'}"
         if coverage.alone_since is not None:
             yield f"alone since {coverage.alone_since}"
         for owner, spans in coverage.replicas.items():
@@ -150,9 +150,9 @@ class Stage:
             yield f"missing {self._described(coverage.missing)}"
 
     def _standing(self) -> Standing:
-        health, ring = self.health, self.ring
+        ring, roster = self.ring, self.membership.roster
         here = ring.owner_of(0)
-        alive = {node: known for node, known in health.members.items() if known.state == "alive"}
+        alive = {node: known for node, known in roster.items() if known.state != "away"}
         words = {node: known.word for node, known in sorted(alive.items()) if known.word}
         filled = {
             node: believed(word, seen=self._remembered.get(node), remembered=())
@@ -160,7 +160,7 @@ class Stage:
         }
         filled[here] = holder_map(ring).spans_of(here)
         debts = debts_told(words, ring_digest=ring.digest(), gained={})
-        return Standing(health.contact() | {here}, filled, debts)
+        return Standing(frozenset(alive) | {here}, filled, debts)
 
     def _do_announce(self, node: str, box: str) -> Iterator[str]:
         self._ring = self.ring.announce(self._spans(box), next=node)
@@ -216,12 +216,8 @@ class Stage:
     @staticmethod
     def _told(effects: list[Effect]) -> Iterator[str]:
         for effect in effects:
-            if isinstance(effect, Probe):
-                yield f"probe {effect.address}"
-            elif isinstance(effect, Changed):
+            if isinstance(effect, Changed):
                 yield f"{effect.node} is {effect.state}"
-            elif isinstance(effect, StoreLost):
-                yield f"{effect.node} lost its store"
             else:
-                assert isinstance(effect, Refused)
-                yield f"{effect.address} refused: {effect.reason}"
+                assert isinstance(effect, StoreLost), effect
+                yield f"{effect.node} lost its store"

@@ -5,12 +5,18 @@ from pathlib import Path
 import pytest
 
 from tests.golden.filled_stage import FilledStage
+from tests.golden.members_stage import MembersStage
 from tests.golden.stage import Stage
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").rglob("*.txt"))
+STAGES: dict[str, type[Stage | FilledStage | MembersStage]] = {
+    "scripts": Stage,
+    "filled": FilledStage,
+    "members": MembersStage,
+}
 
 
-def played(text: str, stage: Stage | FilledStage) -> str:
+def played(text: str, stage: Stage | FilledStage | MembersStage) -> str:
     """The script with the answers that the rules give now."""
     lines: list[str] = []
     for line in text.splitlines():
@@ -24,7 +30,7 @@ def played(text: str, stage: Stage | FilledStage) -> str:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script(path: Path, request: pytest.FixtureRequest) -> None:
     text = path.read_text()
-    now = played(text, FilledStage() if path.parent.name == "filled" else Stage())
+    now = played(text, STAGES[path.parent.name]())
     if request.config.getoption("--rewrite-golden"):
         path.write_text(now)
     assert now == text or request.config.getoption("--rewrite-golden"), (

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from node.errors import BadRequest, NodeError, StaleRing
+from node.errors import BadRequest, NodeError, PeerRefused, StaleRing
 from node.peer.transport import Message
+from node.protocol.gossip_message import Request, Sender, request_to_bytes
 from node.query import Query
 from node.service.selection import header_to_query, query_to_header
 from tests.unit.node.service.conftest import Bench, Play, make_rows
@@ -14,7 +15,7 @@ from zring.area import Box
 from zring.ring import from_document
 
 KINDS = (
-    "probe",
+    "gossip",
     "ring",
     "store",
     "copy",
@@ -94,10 +95,16 @@ def test_another_ring_is_told_the_right_one(play: Play) -> None:
     play(test, nodes=1)
 
 
-def test_a_stranger_learns_who_we_are_and_nothing_else(play: Play) -> None:
+def test_a_stranger_hears_why_it_is_refused_and_nothing_else(play: Play) -> None:
     async def test(bench: Bench) -> None:
-        reply = await send(bench, Message("probe", {"cluster": "other", "ring": 5}))
-        assert reply.header["cluster"] == "sim"
+        sender = Sender("stranger", 5, 1, 0, "stranger:1")
+        with pytest.raises(PeerRefused, match="other cluster, domain or grain level"):
+            body = request_to_bytes(Request(sender, founding=1, target="n1"))
+            await send(bench, Message("gossip", {}, body))
+        assert bench.service("n1").status().refusals == {
+            "stranger:1": "other cluster, domain or grain level"
+        }
+        assert [member.node for member in bench.service("n1").status().members] == ["n1"]
         with pytest.raises(BadRequest, match="unknown to this node"):
             await send(bench, Message("?", header(bench)))
 
