@@ -7,6 +7,9 @@ out what they say. Promises that rest here (numbers of DESIGN 9):
    `w` asks for (promise 1), and `outstanding` remembers who may lack what.
 2. `routing` picks one reader for every code, and `coverage` says what that reader cannot know
    (promises 4 and 5): an answer is as good as its worst part.
+   `filled` says for which codes a store may be read alone, and what others may make of that;
+   `flip` when the old owner hands its codes over. `rules` names them all, so that the simulation
+   can leave one out.
 3. `paging` joins the pages of several readers without losing or doubling a key.
 4. `swim` finds out who is there and tells others, with `membership` (what a node believes and
    why), `suspicion`, `awareness`, `dissemination`, `roster` and `gossip_message`; `word` is what

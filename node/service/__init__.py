@@ -10,10 +10,12 @@ Promises kept here (numbers of DESIGN 9), with the rules of `node.protocol`:
 4. Requests on another ring are refused and corrected (`peers`, `handlers`).
 5. Every wait for another node has a deadline; a caller that leaves takes its remote work along.
 
-Files: `service` (the door), `parts` (what all share), `members` (ring, health, who is owed what),
-`peers` (calls out), `handlers` (calls in), `gossip` and `health` (who is there), `write`,
-`delivery`, `links`, `mover`, `selection` → `local` → `scatter` → `read`, `reading`, `groups` →
-`aggregate`, `latest`, `catalogue`, `status`, `counters`, `tasks`.
+Files: `service` (the door), `parts` (what all share), `holding` (the ring, and what this node's
+store is filled for, in one transaction), `members` (health, who is owed what, who reads what),
+`filled` (being verified), `flip` and `gate` (handing codes over), `peers` (calls out), `handlers`
+(calls in), `gossip` and `health` (who is there), `write`, `delivery`, `links`, `mover`,
+`selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
+`catalogue`, `status`, `counters`, `tasks`.
 
 What it does not do yet: delete what it no longer holds.
 """

@@ -8,6 +8,7 @@ from node.clock import Clock
 from node.config import LAN, Limits, LinkPreset, MoverSettings
 from node.errors import Overloaded
 from node.peer.transport import Transport
+from node.protocol.flip import Turn
 from node.protocol.rules import ALL_RULES, Rules
 from node.query import (
     AggregateAnswer,
@@ -301,6 +302,10 @@ class Service:
     async def collections(self) -> Mapping[str, CollectionStatistics]:
         """Every collection that a node in contact knows, sorted by name."""
         return await self._catalogue.collections()
+
+    def hand_overs(self) -> Mapping[str, Turn]:
+        """Target → what this node is to hand over to it, and why that waits."""
+        return self._flipping.turns()
 
     async def accept_loss(self, spans: Spans = EVERYTHING) -> Spans:
         """A person gives up what may be missing here: this node counts as filled again.

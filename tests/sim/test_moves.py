@@ -11,10 +11,11 @@ from node.query import Query
 from node.service.service import Service
 from tests.sim.loop import VirtualLoop
 from tests.sim.scenario import COLLECTION, Life, Plan
+from tests.sim.truth import PromiseBroken
 from zring.morton import CODE_STOP
 from zring.placement import holder_map
 from zring.ring import Ring
-from zring.span import Spans, subtract
+from zring.span import Spans, intersect, subtract
 
 QUARTER = CODE_STOP // 4
 GRAIN = CODE_STOP // 256
@@ -65,8 +66,17 @@ class Stage:
         end = self.life.loop.time() + seconds
         while not condition():
             assert self.life.loop.time() < end, f"never came true: {self.report()}"
-            assert self._traffic is None or not self._traffic.done(), self._traffic
-            await asyncio.sleep(0.1)
+            await self.pass_time(0.1)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let the traffic flow; what a checker finds is raised here.
+
+        Raises:
+            PromiseBroken
+        """
+        await asyncio.sleep(seconds)
+        if self._traffic is not None and self._traffic.done():
+            self._traffic.result()
 
     def report(self) -> list[object]:
         return [
@@ -78,7 +88,7 @@ class Stage:
                     node.service._parts.members.holding.filled.spans,
                 ),
                 node.service._parts.members.outstanding.counts(),
-                node.service._flipping.turns(),
+                node.service.hand_overs(),
                 node.service.status().coverage.state,
             )
             for node in self.cluster.running()
@@ -168,9 +178,9 @@ def test_the_second_change_waits_for_a_target_that_is_cut_off() -> None:
         network = stage.cluster.network
         network.split(["n4"], ["n1", "n2", "n3"])
         await stage.change("n1", lambda ring: ring.announce(AREA, next="n4"))
-        await asyncio.sleep(8)
+        await stage.pass_time(8)
         assert stage.service("n1").ring.owned("n1")[0] == (0, QUARTER)
-        assert stage.service("n1")._flipping.turns()["n4"].reason == "the target is away"
+        assert stage.service("n1").hand_overs()["n4"].reason == "the target is away"
         network.heal()
         await stage.wait(lambda: stage.owner_everywhere(AREA, "n4"))
 
@@ -180,9 +190,9 @@ def test_the_second_change_waits_for_a_target_that_is_cut_off() -> None:
 def test_the_old_owner_crashes_in_the_middle_of_a_move() -> None:
     async def story(stage: Stage) -> None:
         await stage.change("n1", lambda ring: ring.announce(AREA, next="n4"))
-        await asyncio.sleep(0.4)
+        await stage.pass_time(0.4)
         await stage.cluster.nodes["n1"].crash()
-        await asyncio.sleep(6)
+        await stage.pass_time(6)
         assert stage.service("n4").ring.owner_of(AREA[0][0]) == "n1", "nobody else may flip"
         await stage.cluster.nodes["n1"].start()
         await stage.wait(lambda: stage.owner_everywhere(AREA, "n4"))
@@ -193,14 +203,14 @@ def test_the_old_owner_crashes_in_the_middle_of_a_move() -> None:
 def test_a_dead_owner_is_removed_and_its_heir_gathers() -> None:
     async def story(stage: Stage) -> None:
         await stage.cluster.nodes["n2"].crash()
-        await asyncio.sleep(5)
+        await stage.pass_time(5)
         owned = stage.service("n1").ring.owned("n2")
         await stage.change("n1", lambda ring: ring.assign(owned, owner="n3"))
         await stage.wait(lambda: stage.owner_everywhere(owned, "n3"))
-        await asyncio.sleep(8)
+        await stage.pass_time(8)
         # It returns, and gets its area back by a plan.
         await stage.cluster.nodes["n2"].start()
-        await asyncio.sleep(3)
+        await stage.pass_time(3)
         await stage.change("n1", lambda ring: ring.announce(owned, next="n2"))
         await stage.wait(lambda: stage.owner_everywhere(owned, "n2"))
 
@@ -212,11 +222,11 @@ def test_two_halves_give_the_same_area_to_different_nodes(seed: int) -> None:
     async def story(stage: Stage) -> None:
         network = stage.cluster.network
         network.split(["n1", "n2"], ["n3", "n4"])
-        await asyncio.sleep(5)
+        await stage.pass_time(5)
         await stage.change("n1", lambda ring: ring.assign(AREA, owner="n2"))
         await stage.change("n3", lambda ring: ring.assign(AREA, owner="n4"))
         await stage.change("n3", lambda ring: ring.assign(((0, GRAIN),), owner="n4"))
-        await asyncio.sleep(4)
+        await stage.pass_time(4)
         network.heal()
         await stage.wait(lambda: stage.owner_everywhere(AREA, "n4"))
 
@@ -228,7 +238,7 @@ def test_a_wiped_founder_claims_nothing_and_is_filled_again() -> None:
         node = stage.cluster.nodes["n3"]
         await node.crash()
         node.wipe()
-        await asyncio.sleep(1)
+        await stage.pass_time(1)
         await node.start()
         holding = stage.service("n3")._parts.members.holding
         await stage.wait(lambda: not holding.filled.spans, seconds=3)
@@ -238,10 +248,36 @@ def test_a_wiped_founder_claims_nothing_and_is_filled_again() -> None:
     play(story)
 
 
+async def wiped_while_its_replicas_are_away(stage: Stage) -> None:
+    node = stage.cluster.nodes["n3"]
+    await node.crash()
+    node.wipe()
+    stage.cluster.network.split(["n1", "n3"], ["n2", "n4"])
+    await stage.pass_time(5)
+    await node.start()
+    await stage.pass_time(6)
+    first = stage.service("n1").status()
+    assert first.coverage.state == "partial"
+    holding = stage.service("n3")._parts.members.holding
+    assert intersect(tuple(first.coverage.missing), holding.ring.owned("n3"))
+    stage.cluster.network.heal()
+    await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
+
+
+def test_a_wiped_owner_whose_replicas_are_away_says_partial() -> None:
+    play(wiped_while_its_replicas_are_away, replicas=1)
+
+
+@pytest.mark.parametrize("rule", ["unfilled_never_alone", "lost_stores_unfilled"])
+def test_without_the_rule_a_wiped_owner_breaks_a_promise(rule: str) -> None:
+    with pytest.raises(PromiseBroken, match="promise 5"):
+        play(wiped_while_its_replicas_are_away, replicas=1, rules=Rules(**{rule: False}))
+
+
 def test_an_old_image_of_a_disk_gets_another_store_id() -> None:
     async def story(stage: Stage) -> None:
         node = stage.cluster.nodes["n3"]
-        await asyncio.sleep(2)
+        await stage.pass_time(2)
         await node.crash()
         store_id = node.disk.store_id
         assert len(node.disk.durable) > 20
@@ -258,7 +294,7 @@ def test_an_old_image_of_a_disk_gets_another_store_id() -> None:
 def test_a_founder_first_starts_after_the_ring_has_changed() -> None:
     async def story(stage: Stage) -> None:
         await stage.change("n1", lambda ring: ring.assign(AREA, owner="n3"))
-        await asyncio.sleep(4)
+        await stage.pass_time(4)
         await stage.cluster.nodes["n4"].start()
         await stage.wait(lambda: stage.owner_everywhere(AREA, "n3"))
 
