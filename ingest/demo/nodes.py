@@ -22,18 +22,33 @@ LOG_BYTES_SHOWN = 2_000
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """Where one node of a cluster on this machine is found."""
+    """Where one node of a cluster on this machine is found.
+
+    Attributes:
+        host, peer_host: addresses that it listens on for people and for nodes.
+        advertise: `HOST:PORT` by which the other nodes reach it, where that is another one.
+        within: command that runs the node in surroundings of its own: a network namespace.
+    """
 
     name: str
     port: int
     peer_port: int
     folder: Path
     scheme: str = "http"
+    host: str = "127.0.0.1"
+    peer_host: str = "127.0.0.1"
+    advertise: str = ""
+    within: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
         """For people and programs."""
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def peer_address(self) -> str:
+        """For other nodes."""
+        return self.advertise or f"{self.peer_host}:{self.peer_port}"
 
 
 class NodeProcess:
@@ -51,7 +66,8 @@ class NodeProcess:
         """Prepare; `start` begins.
 
         Args:
-            founders: all nodes of the cluster in curve order, this one among them.
+            founders: the first nodes of the cluster in curve order; a node that is none of them
+                is a newcomer, which asks them for the ring.
             flags: further ones of `zring serve`; they win over those that follow from `place`.
             environment: further variables.
             credentials: `token` and `tls_ca` of a client that asks whether the node is there.
@@ -59,18 +75,21 @@ class NodeProcess:
         self.place = place
         self._credentials = dict(credentials or {})
         self._command = [
-            sys.executable, "-m", "node.cli", "serve",
+            *place.within, sys.executable, "-m", "node.cli", "serve",
             "--name", place.name,
-            "--founders", ",".join(founder.name for founder in founders),
             "--data", str(place.folder / "store"),
-            "--listen", f"127.0.0.1:{place.port}",
-            "--peer-listen", f"127.0.0.1:{place.peer_port}",
+            "--listen", f"{place.host}:{place.port}",
+            "--peer-listen", f"{place.peer_host}:{place.peer_port}",
             "--stop-on-eof",
             *flags,
         ]  # fmt: skip
+        if place in founders:
+            self._command += ["--founders", ",".join(founder.name for founder in founders)]
+        if place.advertise:
+            self._command += ["--advertise", place.advertise]
         for other in founders:
             if other != place:
-                self._command += ["--seed", f"127.0.0.1:{other.peer_port}"]
+                self._command += ["--seed", other.peer_address]
         # Settings of the caller's own cluster must not reach these nodes.
         kept = {name: value for name, value in os.environ.items() if not _is_setting(name)}
         self._environment = {**kept, **(environment or {})}
