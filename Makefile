@@ -7,7 +7,7 @@ UV = "$$(deploy/local/uv.sh)"
 COMPILE = $(UV) pip compile --quiet --no-header --generate-hashes --python-version 3.11
 DATA ?=
 
-.PHONY: help demo test lint format bench lock clean environment
+.PHONY: help demo test recovery lint format bench lock clean environment
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /make \1\t/'
@@ -17,6 +17,10 @@ demo:  ## four nodes with weather records on this machine; DATA=folder loads its
 
 test:  ## style, types, layers and every test, on all supported Pythons
 	@deploy/local/test.sh
+
+recovery: environment  ## every partition-recovery script on this machine: up to half an hour
+	deploy/local/system_packages.sh network faketime
+	.venv/bin/python -m tests.recovery --all
 
 environment:  ## .venv with everything that tests and benchmarks need
 	@deploy/local/environment.sh .venv 3.11 requirements/dev.txt

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Make sure that system programs are here: system_packages.sh NAME…
 #
-# Names: venv (Python's own module), gdal (ogrinfo, ogr2ogr), browser (chromium), curl, openssl. Root installs
-# what is missing; anybody else is told the one command that does.
+# Names: venv (Python's own module), gdal (ogrinfo, ogr2ogr), browser (chromium), curl, openssl,
+# network (ip), faketime. Root installs what is missing; anybody else is told the one command that does.
 set -euo pipefail
 
-declare -A package=([venv]=python3-venv [gdal]=gdal-bin [browser]=chromium [curl]=curl [openssl]=openssl)
+declare -A package=([venv]=python3-venv [gdal]=gdal-bin [browser]=chromium [curl]=curl [openssl]=openssl
+    [network]=iproute2 [faketime]=faketime)
 
 is_present() {
     case $1 in
@@ -13,7 +14,8 @@ is_present() {
     gdal) command -v ogrinfo >/dev/null ;;
     browser) command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
         command -v google-chrome >/dev/null ;;
-    curl | openssl) command -v "$1" >/dev/null ;;
+    curl | openssl | faketime) command -v "$1" >/dev/null ;;
+    network) command -v ip >/dev/null ;;
     *)
         echo "zring: no system package is known by the name $1" >&2
         exit 2

@@ -149,7 +149,7 @@ class Load:
         written = client.write(COLLECTION, self.truth.table(*batch), w=level)
         assert written.stored == batch[1] - batch[0], written
         reach = groups[door] if groups is self.groups else self._everyone
-        self.truth.acknowledge(*batch, disks=written.copies_durable, reach=reach)
+        self.truth.acknowledge(*batch, door=door, disks=written.copies_durable, reach=reach)
 
     def _keep_reading(self, door: str, number: int) -> None:
         rng = np.random.default_rng((2, number))
@@ -168,7 +168,7 @@ class Load:
             with self._lock:
                 self.verdict.read_errors += 1
             return
-        self._judge(door, (start, stop), box, asked_us, result)
+        self.judge(door, (start, stop), box, asked_us, result)
 
     def _box(self, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """A box in e7 somewhere in the domain, a fifth of its side or less."""
@@ -178,7 +178,7 @@ class Load:
         south = int(rng.integers(domain.south, domain.north - height))
         return west, south, west + width, south + height
 
-    def _judge(
+    def judge(
         self,
         door: str,
         window: Batch,
@@ -186,6 +186,7 @@ class Load:
         asked_us: int,
         result: Result,
     ) -> None:
+        """Compare an answer with the truth and note what is wrong with it."""
         truth, coverage = self.truth, result.coverage
         found = truth.find(result.table)
         rows = np.unique(found.numbers)
@@ -215,7 +216,7 @@ class Load:
     def _count(self, door: str, word: str, faults: list[str], missing: int) -> None:
         with self._lock:
             verdict = self.verdict
-            verdict.words[word] += 1
+            verdict.words[word] = verdict.words.get(word, 0) + 1
             verdict.answers_wrong += bool(faults)
             verdict.words_wrong += bool(missing)
             if missing:

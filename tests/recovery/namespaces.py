@@ -101,12 +101,15 @@ class Namespaces:
         _ip("link", "set", f"peers{self._numbers[name]}", "up")
 
     def close(self) -> None:
+        # The cables would go with the namespaces, but only some time later.
+        for bridge in ("peers", "clients"):
+            for number in self._numbers.values():
+                _ip("link", "del", f"{bridge}{number}")
+            _ip("link", "del", bridge)
         for stack in self._stacks.values():
             assert stack.stdin is not None
             stack.stdin.close()
             stack.wait()
-        for bridge in ("peers", "clients"):
-            _ip("link", "del", bridge)
 
     def _within(self, name: str) -> tuple[str, ...]:
         return ("nsenter", f"--net=/proc/{self._stacks[name].pid}/ns/net", "--")

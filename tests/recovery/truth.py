@@ -50,6 +50,7 @@ class Truth:
         sent_us, acknowledged_us: NEVER until it happened; clock of this machine.
         disks: how many nodes had the record for certain when it was acknowledged.
         reach: index into `groups`: the nodes among which those are.
+        door: index into `doors`: the node that was asked to store it.
     """
 
     def __init__(self, count: int, domain: Domain, *, lon: Int64s, lat: Int64s) -> None:
@@ -61,7 +62,9 @@ class Truth:
         self.acknowledged_us = np.full(count, NEVER, np.int64)
         self.disks = np.zeros(count, np.int16)
         self.reach = np.zeros(count, np.int16)
+        self.door = np.zeros(count, np.int16)
         self.groups: list[Group] = []
+        self.doors: list[str] = []
         self._lock = threading.Lock()
 
     @classmethod
@@ -100,9 +103,12 @@ class Truth:
             part = self.sent_us[start:stop]
             part[part == NEVER] = now_us
 
-    def acknowledge(self, start: int, stop: int, *, disks: int, reach: Group) -> None:
-        """Note that they are on `disks` of the nodes `reach`."""
+    def acknowledge(self, start: int, stop: int, *, door: str, disks: int, reach: Group) -> None:
+        """Note that they are on `disks` of the nodes `reach`, as their door said."""
         with self._lock:
+            if door not in self.doors:
+                self.doors.append(door)
+            self.door[start:stop] = self.doors.index(door)
             if reach not in self.groups:
                 self.groups.append(reach)
             self.disks[start:stop] = disks
@@ -127,23 +133,26 @@ class Truth:
     def certain(
         self, start: int, stop: int, *, before_us: int, away: Group, holders: HolderMap
     ) -> Bools:
-        """bool[stop - start]: what an answer without the nodes `away` cannot lack.
+        """bool[stop - start]: what an answer cannot lack, although the nodes `away` are.
 
-        A record that was acknowledged from d disks among some nodes is on one that is present
-        when fewer than d of those are away; from the disks of all holders, when one of them is
-        present.
+        All records when nobody is away. Otherwise those on the disks of all holders, when one of
+        these is present, and those whose taker is present for certain: the node that took a record
+        (its door, or a holder to which that handed it) alone knows who still lacks a copy.
         """
         part = slice(start, stop)
         certain = self.acknowledged_us[part] < before_us
         if not away or not certain.any():
             return certain
-        lost = np.array([len(group & away) for group in self.groups])
-        present = certain & (lost[self.reach[part]] < self.disks[part])
+        lost = [group & away for group in self.groups]
+        sets = holders.holders_of(self.code[part])
+        takers = np.array(
+            [[bool(set(nodes) & gone) for nodes in holders.sets] for gone in lost], np.bool_
+        )[self.reach[part], sets]
+        doors = np.array([name in away for name in self.doors], np.bool_)[self.door[part]]
         sizes = np.array([len(nodes) for nodes in holders.sets])
         remaining = np.array([len(set(nodes) - away) for nodes in holders.sets])
-        sets = holders.holders_of(self.code[part])
-        whole = certain & (self.disks[part] >= sizes[sets]) & (remaining[sets] > 0)
-        return present | whole
+        everywhere = (self.disks[part] >= sizes[sets]) & (remaining[sets] > 0)
+        return certain & (everywhere | ~(takers | doors))
 
 
 def now() -> int:

@@ -1,6 +1,5 @@
 """What a script found: counts, wrong words, and whether all of it is as promised."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -77,7 +76,7 @@ class Verdict:
     write_errors: int = 0
     stores: Stores | None = None
     alone: AloneCount | None = None
-    words: Counter[str] = field(default_factory=Counter)
+    words: dict[str, int] = field(default_factory=dict)
     words_wrong: int = 0
     answers_wrong: int = 0
     read_errors: int = 0
@@ -119,8 +118,9 @@ class Verdict:
         if self.words:
             words = ", ".join(f"{word} {count:,}" for word, count in sorted(self.words.items()))
             shown.append(
-                f"  answers       {self.words.total():>9,}   ({words}); wrong "
-                f"{self.answers_wrong}, wrong words {self.words_wrong}, no answer {self.read_errors}"
+                f"  answers       {sum(self.words.values()):>9,}   ({words}); wrong "
+                f"{self.answers_wrong}, wrong words {self.words_wrong}, "
+                f"no answer {self.read_errors}"
             )
         recovery = "not reached" if self.recovery_s is None else f"{self.recovery_s:.1f} s"
         shown.append(f"  recovered in  {recovery}   (whole script {self.seconds:.0f} s)")
