@@ -160,6 +160,8 @@ def _meetings(
 
     Blocks of one run share nothing; neither do blocks of two whose codes or times lie apart.
     """
+    if not len(places):
+        return
     column = index.columns
     slices = column["slice_start"][places]
     log_slices = _slice_of(index, log.time)

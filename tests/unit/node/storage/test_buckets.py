@@ -127,6 +127,24 @@ async def scattered(store: Store) -> Rows:
     return newest(*parts)
 
 
+async def test_records_that_are_in_no_block_yet_are_compared(store: Store) -> None:
+    """Four nodes with young stores compared nothing, and their merge threads ended."""
+    assert await everything_as_one(store.engine) == SetDigest()
+    rows = make_rows(6, 40)
+    await store.engine.write([("c", rows)])
+    wanted = set_digest(record_digests("c", newest(rows)))
+    assert await everything_as_one(store.engine) == wanted
+    await store.engine.merge()
+    later = make_rows(7, 40, days=1, version=1)
+    await store.engine.write([("c", later)])
+    found = await store.engine.digests(
+        "c", level=LEVEL, spans=EVERYTHING, day_start=40, day_stop=50, by_day=True
+    )
+    assert found.total() == SetDigest()
+    wanted = set_digest(record_digests("c", newest(rows, later)))
+    assert await everything_as_one(store.engine) == wanted
+
+
 async def test_removing_takes_exactly_the_records_of_the_buckets(store: Store) -> None:
     rows = await scattered(store)
     cells = np.unique(rows.code >> SHIFT)[::3].tolist()
