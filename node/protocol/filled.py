@@ -221,7 +221,9 @@ def debts_told(
     """Holder → member → codes in which the member may have what the holder lacks.
 
     A member's word speaks of the holders of its own ring, and of the stores that it knows: to
-    holders that its ring does not name, or whose store is a newer one, it may owe anything.
+    holders that its ring does not name it may owe anything. One that has not heard yet that a
+    store was lost may owe anything to anybody: what that store's node took may have reached one
+    holder and not the next, and whom it still owed a copy was known to nobody else.
 
     Args:
         words: of the members in contact, this node included.
@@ -241,9 +243,10 @@ def debts_told(
         if rules.other_rings_untrusted and word.ring_digest != ring_digest:
             for holder, spans in gained[word.ring_digest].items():
                 owes(member, holder, spans)
-        if rules.lost_stores_unfilled:
-            for holder, (store_id, _) in word.stores.items():
-                theirs = words.get(holder)
-                if theirs is not None and theirs.store_id != store_id:
-                    owes(member, holder, EVERYTHING)
+        if rules.lost_stores_unfilled and any(
+            node in words and words[node].store_id != store_id
+            for node, (store_id, _) in word.stores.items()
+        ):
+            for holder in words:
+                owes(member, holder, EVERYTHING)
     return debts

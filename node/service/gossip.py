@@ -86,7 +86,7 @@ class Gossip:
             if isinstance(effect, Call):
                 parts.tasks.spawn(self._answered(effect), name=f"probe {effect.address}")
             elif isinstance(effect, StoreLost):
-                parts.members.lost_store(effect.node)
+                parts.members.lost_store()
             elif isinstance(effect, Refused):
                 parts.members.refused(effect.address, effect.reason)
         parts.members.remember_stores()

@@ -27,7 +27,7 @@ from node.storage.engine import Engine
 from zring.errors import InvalidDocument
 from zring.placement import HolderMap
 from zring.ring import Ring, from_document, to_document
-from zring.span import EVERYTHING, Spans, intersect, union
+from zring.span import EVERYTHING, Spans, union
 
 META_STORES = "stores"
 META_VERSION = "hlc"
@@ -231,9 +231,9 @@ class Members:
         """Say what is to be said of this node now; before every answer to a member."""
         self.health.membership.say(self.word())
 
-    def lost_store(self, node: str) -> None:
-        """A member came back with another store: all that it holds is compared again."""
-        self._owe_all_in(node, self.holding.holders.spans_of(node))
+    def lost_store(self) -> None:
+        """A member came back with another store: everybody is compared with everybody again."""
+        self._owe_all_to_everybody()
 
     def refused(self, address: str, reason: str) -> None:
         """What answers at an address is not taken for a member, or does not take this node."""
@@ -346,11 +346,15 @@ class Members:
         contact = self.health.contact()
         for node, spans in change.gained.items():
             self._owe_all_in(node, spans)
-        for gone, held in change.gone.items():
-            if gone not in contact:
-                for node in self.holding.holders.nodes:
-                    self._owe_all_in(node, intersect(held, self.holding.holders.spans_of(node)))
+        if any(node not in contact for node in change.gone):
+            self._owe_all_to_everybody()
         self.health.know(change.after.members())
+
+    def _owe_all_to_everybody(self) -> None:
+        """A member's disk is gone, and with it what only it knew: whom it still owed what. What
+        it took for anybody may have reached one holder and not the next."""
+        for node in self.holding.holders.nodes:
+            self._owe_all_in(node, self.holding.holders.spans_of(node))
 
     def _owe_all_in(self, node: str, spans: Spans) -> None:
         """A member may lack all that this node has in some codes: they are compared."""
