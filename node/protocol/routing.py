@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from node.protocol.rules import ALL_RULES, Rules
 from zring.domain import Domain
-from zring.morton import CODE_BITS, CODE_STOP
+from zring.morton import CODE_BITS, CODE_STOP, Int64s
 from zring.placement import HolderMap
 from zring.span import (
     Span,
@@ -149,17 +149,34 @@ class ReaderMap:
         "_segments",
         "_starts",
         "_unheard",
+        "_ways",
         "only_reader",
     )
 
     def __init__(
-        self, domain: Domain, holders: HolderMap, standing: Standing, *, rules: Rules = ALL_RULES
+        self,
+        domain: Domain,
+        holders: HolderMap,
+        standing: Standing,
+        *,
+        rules: Rules = ALL_RULES,
+        before: "ReaderMap | None" = None,
     ) -> None:
+        """Assign readers.
+
+        Args:
+            before: an earlier map; where only debts have changed since, most of it still holds.
+        """
         self._rules = rules
+        self._ways: _Ways = (
+            before._ways
+            if before is not None and before._ways.fit(holders, standing)
+            else _find_ways(holders, standing)
+        )
         self._owed = standing.owed
         self._contact = standing.contact
         self._unheard = bool(standing.unheard)
-        self._parts, self._segments = _segments(holders, standing, rules)
+        self._parts, self._segments = _segments(self._ways, standing, rules)
         self._starts = [segment.start for segment in self._segments]
         self._boxes = _boxes(domain, self._segments)
         readers = {part.reader for part in self._parts}
@@ -282,30 +299,60 @@ def _sorted(spans_of: Mapping[str, list[Span]]) -> tuple[tuple[str, Spans], ...]
     return tuple((node, normalise(spans)) for node, spans in sorted(spans_of.items()))
 
 
-def _segments(
-    holders: HolderMap, standing: Standing, rules: Rules
-) -> tuple[list[Part], list[Segment]]:
-    """Cut the domain where holders or filled nodes change."""
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """The domain cut where holders or filled nodes change, and the different pieces by number.
+
+    Attributes:
+        starts: int64[k], first code of each piece; way: int[k], its number.
+        sets: of each number the holders and the nodes that are filled.
+    """
+
+    holders: HolderMap
+    contact: frozenset[str]
+    filled: Mapping[str, Spans]
+    starts: Int64s
+    way: npt.NDArray[np.intp]
+    sets: tuple[tuple[tuple[str, ...], frozenset[str]], ...]
+
+    def fit(self, holders: HolderMap, standing: Standing) -> bool:
+        """Whether they are the same under another standing."""
+        return (
+            self.holders is holders
+            and self.contact == standing.contact
+            and self.filled == standing.filled
+        )
+
+
+def _find_ways(holders: HolderMap, standing: Standing) -> _Ways:
     names = sorted(node for node in standing.contact if standing.filled.get(node))
     ends = {end for node in names for span in standing.filled[node] for end in span}
     cuts = np.union1d(holders.starts, np.array(sorted(ends - {CODE_STOP}), np.int64))
-    kind = holders.holders_of(cuts).astype(np.int64)
-    filled: dict[str, npt.NDArray[np.bool_]] = {}
-    for node in names:
-        inside = filled[node] = contains(standing.filled[node], cuts)
-        if not inside.all():
-            kind = np.unique(2 * kind + inside, return_inverse=True)[1].reshape(-1)
-    _, first, way = np.unique(kind, return_index=True, return_inverse=True)
-    chosen = holders.holders_of(cuts[first]).tolist()
+    chosen = holders.holders_of(cuts).astype(np.int64)
+    filled = np.empty((len(cuts), len(names)), np.bool_)
+    for column, node in enumerate(names):
+        filled[:, column] = contains(standing.filled[node], cuts)
+    first, way = _different_rows(chosen, filled)
+    sets = tuple(
+        (
+            holders.sets[index],
+            frozenset(names[column] for column in np.flatnonzero(filled[at]).tolist()),
+        )
+        for at, index in zip(first.tolist(), chosen[first].tolist(), strict=True)
+    )
+    return _Ways(holders, standing.contact, standing.filled, cuts, way, sets)
+
+
+def _segments(ways: _Ways, standing: Standing, rules: Rules) -> tuple[list[Part], list[Segment]]:
+    """The different parts, and neighbouring pieces that are read alike joined."""
     numbers: dict[Part, int] = {}
-    number_of_way = []
-    for at, index in zip(first.tolist(), chosen, strict=True):
-        there = frozenset(node for node in names if filled[node][at])
-        part = _part(holders.sets[index], there, standing, rules)
-        number_of_way.append(numbers.setdefault(part, len(numbers)))
-    number = np.array(number_of_way, np.int64)[way.reshape(-1)]
+    number_of_way = [
+        numbers.setdefault(_part(holders, filled, standing, rules), len(numbers))
+        for holders, filled in ways.sets
+    ]
+    number = np.array(number_of_way, np.int64)[ways.way]
     changes = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
-    starts = cuts[changes].tolist()
+    starts = ways.starts[changes].tolist()
     segments = [
         Segment(start, stop, at)
         for start, stop, at in zip(
@@ -313,6 +360,19 @@ def _segments(
         )
     ]
     return list(numbers), segments
+
+
+def _different_rows(
+    chosen: Int64s, filled: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The first of each kind of rows (set of holders, who is filled), and every row's kind."""
+    packed = np.concatenate(
+        (chosen.reshape(-1, 1).view(np.uint8).reshape(len(chosen), 8), np.packbits(filled, axis=1)),
+        axis=1,
+    )
+    rows = np.ascontiguousarray(packed).view(f"V{packed.shape[1]}").reshape(-1)
+    _, first, kind = np.unique(rows, return_index=True, return_inverse=True)
+    return first, kind.reshape(-1)
 
 
 def _part(
