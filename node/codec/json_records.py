@@ -119,6 +119,7 @@ def _join(
     fixed = {
         name: _fixed_column(name, [record.get(name) for record in records], rejecter)
         for name in POSITION_NAMES
+        if name != "version" or any("version" in record for record in records)
     }
     columns = _value_columns(values, rejecter)
     return parts_to_rows(fixed, columns, domain=domain, rejecter=rejecter)

@@ -326,16 +326,23 @@ class _Write:
         tables = self._engine._tables
         if self._entry is None and self._batches:
             self._entry = encode_entry(self._batches)
-        size_bytes = len(self._entry or b"")
-        tables.check_space(tables.live_bytes_in(txn), size_bytes)
+        tables.take_space(txn, len(self._entry or b""))
         self._sequence = int(txn.get(b"sequence", db=tables.store) or 0) + 1
         txn.put(b"sequence", str(self._sequence).encode(), db=tables.store)
         if self._entry is not None:
             txn.put(KEY.pack(self._sequence), self._entry, db=tables.log, append=True)
         for name, rows in self._batches:
-            self._engine._numbers[name] = _put_collection(txn, tables, name, rows)
+            self._engine._numbers[name] = self._put_collection(txn, name, rows)
         for name in sorted(self._meta):
             tables.write_meta(txn, name, self._meta[name])
+
+    def _put_collection(self, txn: Any, name: str, rows: Rows) -> int:
+        """Number of the collection; the table is asked only for what readers do not know yet."""
+        types = {column: TYPE_NAMES[array.type] for column, array in rows.values.items()}
+        view = self._engine._views.get(name)
+        if view is not None and types.items() <= view.known.value_types.items():
+            return view.number
+        return _put_collection(txn, self._engine._tables, name, types)
 
     def publish(self) -> int:
         """Show the rows to readers; the commit has returned."""
@@ -350,10 +357,9 @@ class _Write:
         return self._sequence
 
 
-def _put_collection(txn: lmdb.Transaction, tables: Tables, name: str, rows: Rows) -> int:
+def _put_collection(txn: lmdb.Transaction, tables: Tables, name: str, types: dict[str, str]) -> int:
     """Number of the collection; its entry is written when it or one of its types is new."""
     key = name.encode()
-    types = {column: TYPE_NAMES[array.type] for column, array in rows.values.items()}
     found = txn.get(key, db=tables.collections)
     if found is None:
         number = int(txn.stat(tables.collections)["entries"]) + 1

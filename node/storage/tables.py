@@ -3,6 +3,7 @@
 import struct
 import uuid
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +28,7 @@ class Tables:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.settings = settings
+        self._measured: Measured | None = None
         try:
             self.env = lmdb.open(
                 str(path),
@@ -112,12 +114,33 @@ class Tables:
             pages += found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
         return int(pages) * self.page_bytes
 
-    def check_space(self, live_bytes: int, more_bytes: int) -> None:
-        """Refuse a write for which there is no room.
+    def take_space(self, txn: Any, more_bytes: int) -> None:
+        """Refuse a write for which there is no room; from the writer's thread.
+
+        Map and disk are measured once for a transaction, since asking the system costs more than
+        putting a single record; what its writes take is counted from there.
 
         Raises:
             StoreFull: the map or the disk is fuller than `full_fraction`.
         """
+        if self._measured is None or self._measured.txn is not txn:
+            self._measured = Measured(
+                txn, self.live_bytes_in(txn), *self.settings.disk_space(self.path)
+            )
+        measured = self._measured
+        more_bytes += measured.taken_bytes
+        self._check(measured.live_bytes, more_bytes, measured.disk_bytes, measured.free_bytes)
+        measured.taken_bytes = more_bytes
+
+    def check_space(self, live_bytes: int, more_bytes: int) -> None:
+        """Refuse what there is no room for.
+
+        Raises:
+            StoreFull: the map or the disk is fuller than `full_fraction`.
+        """
+        self._check(live_bytes, more_bytes, *self.settings.disk_space(self.path))
+
+    def _check(self, live_bytes: int, more_bytes: int, total: int, free: int) -> None:
         fraction = self.settings.full_fraction
         limit = int(self.settings.map_bytes_max * fraction)
         if live_bytes + more_bytes > limit:
@@ -126,12 +149,22 @@ class Tables:
                 f"{self.settings.map_bytes_max} and takes writes up to {fraction:.0%}; "
                 "raise the limit or let records expire"
             )
-        total, free = self.settings.disk_space(self.path)
         if total - free + more_bytes > total * fraction:
             raise StoreFull(
                 f"the disk of {self.path} has {free} of {total} bytes left and writes stop at "
                 f"{fraction:.0%}; free some space"
             )
+
+
+@dataclass(slots=True)
+class Measured:
+    """The room that a transaction began with, and what its writes have taken of it."""
+
+    txn: Any
+    live_bytes: int
+    disk_bytes: int
+    free_bytes: int
+    taken_bytes: int = 0
 
 
 class TranslatedErrors:
