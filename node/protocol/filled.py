@@ -119,6 +119,10 @@ class Filled:
         """The claim with what was verified, or accepted by a person."""
         return Claim(union(self.spans, spans), birth=False)
 
+    def narrowed(self, spans: Spans) -> Claim:
+        """The claim without codes that were let go of."""
+        return Claim(subtract(self.spans, spans), self.claim.birth)
+
     def become(self, claim: Claim) -> None:
         """The claim is durable."""
         self.claim = claim

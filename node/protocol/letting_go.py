@@ -4,7 +4,7 @@ A confirmation is a holder's word, under one ring, that it durably has everythin
 had in some buckets (grain × day) at one moment, known by their digests. Rules:
 
 1. Only holders under the ring in force confirm; a change of the ring voids what was confirmed,
-   and a holder's lost store voids what it confirmed.
+   and another store of a holder voids what its former one confirmed.
 2. A bucket may go when **every** holder of its grain has confirmed the content that it has now.
    The store checks that content, and the ring, once more in the transaction that deletes.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from node.protocol.comparison import keys_of
+from node.protocol.rules import ALL_RULES, Rules
 from node.records import Bools
 from node.storage.bucket_digests import BucketDigests
 from zring.digest import UInt64s
@@ -28,8 +29,9 @@ is confirmed again once the first have gone."""
 
 @dataclass(frozen=True, slots=True)
 class _Confirmed:
-    """Buckets of one collection by key, rising, with the digests that were confirmed."""
+    """Buckets of one collection by key, rising, with the digests that one store confirmed."""
 
+    store_id: str
     keys: Int64s
     totals: UInt64s
     counts: Int64s
@@ -45,21 +47,28 @@ class _Confirmed:
 class LettingGo:
     """What the holders have confirmed of this node's buckets of grain × day."""
 
-    __slots__ = ("_confirmed", "_grain_level", "_ring")
+    __slots__ = ("_confirmed", "_grain_level", "_ring", "_rules")
 
-    def __init__(self, *, grain_level: int) -> None:
+    def __init__(self, *, grain_level: int, rules: Rules = ALL_RULES) -> None:
         self._grain_level = grain_level
+        self._rules = rules
         self._ring = 0
         self._confirmed: dict[tuple[str, str], _Confirmed] = {}
 
     def confirm(
-        self, holder: str, collection: str, buckets: BucketDigests, *, ring_digest: int
+        self,
+        holder: str,
+        collection: str,
+        buckets: BucketDigests,
+        *,
+        ring_digest: int,
+        store_id: str,
     ) -> None:
-        """A holder has all that these buckets held; `ring_digest` is what both went by."""
+        """A holder's store has all that these buckets held; both went by the same ring."""
         self._follow(ring_digest)
         keys = keys_of(buckets.days, buckets.cells, self._grain_level)
         known = self._confirmed.get((holder, collection))
-        if known is not None:
+        if known is not None and known.store_id == store_id:
             kept = ~np.isin(known.keys, keys)
             keys = np.concatenate((keys, known.keys[kept]))
             totals = np.concatenate((buckets.totals, known.totals[kept]))
@@ -67,12 +76,9 @@ class LettingGo:
         else:
             totals, counts = buckets.totals, buckets.counts
         order = np.argsort(keys, kind="stable")[-CONFIRMED_MAX:]
-        self._confirmed[holder, collection] = _Confirmed(keys[order], totals[order], counts[order])
-
-    def void_holder(self, holder: str) -> None:
-        """The holder's store was lost: its word does not count any more."""
-        for key in [key for key in self._confirmed if key[0] == holder]:
-            del self._confirmed[key]
+        self._confirmed[holder, collection] = _Confirmed(
+            store_id, keys[order], totals[order], counts[order]
+        )
 
     def forget(self, collection: str) -> None:
         """Nothing is left to let go of in a collection."""
@@ -80,12 +86,19 @@ class LettingGo:
             del self._confirmed[key]
 
     def unconfirmed(
-        self, collection: str, buckets: BucketDigests, holders: HolderMap, *, ring_digest: int
+        self,
+        collection: str,
+        buckets: BucketDigests,
+        holders: HolderMap,
+        *,
+        ring_digest: int,
+        stores: Mapping[str, str],
     ) -> Mapping[str, Bools]:
         """Holder → which buckets it holds and has not confirmed as they are; sorted, no empty ones.
 
         Args:
             buckets: of grain level and by day, what this node has now.
+            stores: holder → the store that it has now.
         """
         self._follow(ring_digest)
         keys = keys_of(buckets.days, buckets.cells, self._grain_level)
@@ -94,16 +107,16 @@ class LettingGo:
         for holder in sorted({node for set_ in _sets(holders, chosen) for node in set_}):
             holds = np.fromiter((holder in set_ for set_ in holders.sets), np.bool_)[chosen]
             known = self._confirmed.get((holder, collection))
-            if known is not None:
+            if known is not None and known.store_id == stores.get(holder):
                 holds &= ~known.covers(keys, buckets.totals, buckets.counts)
             if holds.any():
                 found[holder] = holds
         return found
 
     def _follow(self, ring_digest: int) -> None:
-        if ring_digest != self._ring:
-            self._ring = ring_digest
+        if ring_digest != self._ring and self._rules.ring_voids_confirmations:
             self._confirmed.clear()
+        self._ring = ring_digest
 
 
 def _sets(holders: HolderMap, chosen: Int64s) -> Sequence[tuple[str, ...]]:

@@ -31,6 +31,20 @@ class Rules:
     """4.2: the old owner makes the second change, not the target."""
     writes_held_back: bool = True
     """4.2: the second change waits for the writes under way and for the target's confirmation."""
+    owed_before_acknowledged: bool = True
+    """5.3: copies still out when a batch is acknowledged count as owed from then on."""
+    uncompared_after_start: bool = True
+    """5.3: after a start everything that a node has counts as outstanding until compared."""
+    holders_confirm: bool = True
+    """5.1: only a holder confirms; what a node does not hold, and may delete, it does not claim."""
+    every_holder_confirms: bool = True
+    """5.2: a keeper deletes what every holder has confirmed, not only those present."""
+    ring_voids_confirmations: bool = True
+    """5.1: what was confirmed under another ring does not count."""
+    filled_before_letting_go: bool = True
+    """3.3, 5.2: nothing goes where a holder is not filled: others may still gather it here."""
+    removal_rechecked: bool = True
+    """5.2: the transaction that deletes rechecks the ring."""
     newest_before_filter: bool = True
     """6.1: where several nodes read one cell, the newest version is chosen before filtering."""
     worse_streams_aborted: bool = True

@@ -23,6 +23,7 @@ class Counters:
     copies_sent: int = 0
     copies_failed: int = 0
     records_moved: int = 0
+    records_removed: int = 0
     peer_calls: int = 0
     peer_failures: int = 0
     peer_requests: int = 0

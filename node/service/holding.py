@@ -5,7 +5,7 @@ it, and only then is it used. Changes wait for each other, so what is stored nev
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from node.protocol.filled import (
@@ -16,6 +16,7 @@ from node.protocol.filled import (
     former_rings,
 )
 from node.protocol.rules import Rules
+from node.storage.bucket_set import Bucket
 from node.storage.engine import Engine
 from zring.placement import HolderMap, holder_map
 from zring.ring import Ring, from_document, merge, to_document
@@ -123,6 +124,33 @@ class Holding:
         async with self._changing:
             await self._claim(Claim())
             self.filled.forget_said()
+
+    async def let_go(
+        self, collection: str, buckets: Sequence[Bucket], *, codes: Spans, ring_digest: int
+    ) -> tuple[bool, ...]:
+        """Delete buckets that every holder has confirmed under a ring.
+
+        Args:
+            codes: what the store is filled for no longer once any of them is gone.
+        Returns:
+            For each bucket whether it is gone; none when another ring has come into force.
+        """
+        async with self._changing:
+            recheck = self._rules.removal_rechecked
+            if self.ring.digest() != ring_digest and recheck:
+                return (False,) * len(buckets)
+            claim = self.filled.narrowed(codes)
+            changed = claim.spans != self.filled.spans
+            removed = await self._engine.remove(
+                collection,
+                buckets,
+                expected_meta={META_RING: to_document(self.ring)} if recheck else {},
+                meta={META_FILLED: claim_to_document(claim)} if changed else None,
+            )
+            if any(removed) and changed:
+                self.filled.become(claim)
+                self.epoch += 1
+            return removed
 
     async def _claim(self, claim: Claim) -> None:
         await self._engine.write([], meta={META_FILLED: claim_to_document(claim)})

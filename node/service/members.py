@@ -94,7 +94,7 @@ class Members:
         self.holding = Holding(node_id=node_id, ring=ring, engine=engine, rules=rules)
         self.holding.followers.append(self._follow)
         self.outstanding = Outstanding()
-        if engine.statistics().records:
+        if engine.statistics().records and rules.uncompared_after_start:
             for node in self.holding.holders.nodes:
                 self._owe_all_in(node, self.holding.holders.spans_of(node))
         stores = engine.read_meta(META_STORES)
@@ -310,6 +310,11 @@ class Members:
             if (member := self.health.members[node]).word is not None and member.word.owed
         }
         return keepers.union(self.ring.members())
+
+    def store_of(self, node: str) -> str:
+        """The store that a member has now, as far as known; "" while it was never heard of."""
+        member = self.health.members.find(node)
+        return "" if member is None else member.store_id
 
     def filled_of(self, node: str) -> Spans:
         """The codes for which a member counts as filled, in contact or not."""

@@ -130,7 +130,7 @@ class Writer:
         await self._wait(tally, parcels, deadline_ms=batch.deadline_ms)
         for node, sent in parcels.items():
             for parcel in sent:
-                if not parcel.arrived.done():
+                if not parcel.arrived.done() and parts.rules.owed_before_acknowledged:
                     self._delivery.acknowledge(node, parcel)
         return tally.reply(len(batch.rows))
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 from node.protocol.acknowledge import copies_needed
 from node.query import Answer, Query, WriteLevel, WriteReply
 from node.records import Rows
+from node.storage.bucket_digests import DAY_US
+from node.storage.bucket_set import Bucket
 from node.storage.memory_engine import MemoryDisk
 from zring.domain import Domain
 from zring.placement import HolderMap
@@ -123,12 +125,17 @@ class Truth:
         key = f"{name}/{disk.store_id}"
         read, versions = self._seen.get(key, (0, {}))
         for entry in disk.durable[read:]:
+            if entry.removal is not None:
+                if entry.removal.removed is None:
+                    break  # no engine has carried it out yet
+                _remove(versions, entry.removal.buckets, entry.removal.removed)
             for _, rows in entry.batches:
                 for index in range(len(rows)):
                     identity = _identity(rows, index)
                     version = int(rows.version[index])
                     versions[identity] = max(version, versions.get(identity, -1))
-        self._seen[key] = (len(disk.durable), versions)
+            read += 1
+        self._seen[key] = (read, versions)
         return versions
 
     def check(self, query: Query, answer: Answer, *, skew_us: int) -> None:
@@ -165,7 +172,9 @@ class Truth:
                 )
 
     def check_everywhere(self, disks: Mapping[str, MemoryDisk]) -> None:
-        """Check that every holder has the newest acknowledged version of every record.
+        """Check that every record is on every holder, in its newest version, and on no other node.
+
+        That goes for records that nobody was promised as well.
 
         Raises:
             PromiseBroken: names the record and the holder (promise 3).
@@ -179,6 +188,19 @@ class Truth:
                         f"promise 3: {identity} version {newest} never reached {holder}, "
                         f"which has {on_disk[holder].get(identity)}: {known}"
                     )
+        for identity in sorted(
+            {identity for versions in on_disk.values() for identity in versions}
+        ):
+            having = {
+                name: versions[identity]
+                for name, versions in on_disk.items()
+                if identity in versions
+            }
+            holders = self.holders.holders_at(identity[2])
+            if set(having) != set(holders) or len(set(having.values())) != 1:
+                raise PromiseBroken(
+                    f"promise 3: {identity} is on {having}, its holders are {sorted(holders)}"
+                )
 
     def _found(self, query: Query, answer: Answer) -> dict[Identity, int]:
         found: dict[Identity, int] = {}
@@ -217,6 +239,20 @@ class Truth:
         if inside and query.spans is not None:
             inside = bool(contains(query.spans, np.array([attempt.identity[2]]))[0])
         return inside
+
+
+def _remove(
+    versions: dict[Identity, int], buckets: Sequence[Bucket], removed: Sequence[bool]
+) -> None:
+    """Take away what a store has let go of."""
+    for bucket, gone in zip(buckets, removed, strict=True):
+        if gone:
+            for identity in [
+                known
+                for known in versions
+                if bucket.start <= known[2] < bucket.stop and known[1] // DAY_US == bucket.day
+            ]:
+                del versions[identity]
 
 
 def _identity(rows: Rows, index: int) -> Identity:

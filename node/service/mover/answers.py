@@ -21,7 +21,7 @@ from node.storage.bucket_digests import DAY_US, NO_DIGESTS
 from node.storage.engine import Scan
 from zring.digest import UInt64s, hash_words
 from zring.morton import CODE_BITS, CODE_STOP, Int64s
-from zring.span import EVERYTHING, Spans, cells_to_spans
+from zring.span import EVERYTHING, Spans, cells_to_spans, contains
 
 ROWS_OFFERED_MAX = 100_000
 PARENTS_MAX = 1 << 16
@@ -85,6 +85,8 @@ class Answers:
             raise BadRequest("a row lies outside of time", field="body")
         mine = self._read(collection, code, time)
         lacking = lacking_rows(mine, code, time, sensor_hash, versions, content)
+        if self._parts.rules.holders_confirm:
+            lacking |= ~contains(self._parts.members.holding.held, code)
         return self._common(), np.packbits(lacking).tobytes()
 
     async def repair(self, message: Message) -> Reply:

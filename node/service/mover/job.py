@@ -29,12 +29,13 @@ class Job:
         self._holders: HolderMap = view.holders
         self._ring_digest = view.ring.digest()
         self._grain_level = view.ring.grain_level
+        self._store_id = parts.members.store_of(link.peer)
 
     async def bring(self, regions: Sequence[Region]) -> bool:
         """Compare the regions and send what lacks, newest days first over all of them.
 
         Returns:
-            Whether the ring is still the one that this rests on.
+            Whether the ring, and the peer's store, are still those that this rests on.
         Raises:
             NodeError: the peer, or the way to it, failed.
         """
@@ -49,7 +50,11 @@ class Job:
                 await comparison.start()
                 began.append((comparison, before))
         await self._work_off([comparison for comparison, _ in began])
-        if self._parts.members.ring_digest() != self._ring_digest:
+        members = self._parts.members
+        if (
+            members.ring_digest() != self._ring_digest
+            or members.store_of(self._link.peer) != self._store_id
+        ):
             return False
         for comparison, before in began:
             if before is not None:
@@ -58,6 +63,7 @@ class Job:
                     comparison.region.collection,
                     before,
                     ring_digest=self._ring_digest,
+                    store_id=self._store_id,
                 )
         return True
 

@@ -110,6 +110,7 @@ class Link:
             deadline_ms=parts.clock.now_ms() + timeout_ms,
             timeout_ms=timeout_ms,
         )
+        parts.members.check_store(self.peer, reply.header)
         self._busy_there = bool(reply.header.get("busy"))
         return reply
 

@@ -16,6 +16,7 @@ from node.service.mover.job import Job
 from node.service.mover.link import Link
 from node.service.mover.progress import PeerProgress, Progress
 from node.service.mover.region import Region, regions_of
+from node.service.mover.release import Release
 from node.service.parts import Parts
 from zring.span import EVERYTHING, Spans, intersect, subtract
 
@@ -39,8 +40,8 @@ class MoverStatistics:
     """
 
     peers: Mapping[str, PeerProgress]
-    records_removed: int = 0
-    letting_go: str = ""
+    records_removed: int
+    letting_go: str
 
 
 @dataclass(slots=True)
@@ -61,7 +62,10 @@ class Mover:
         self._parts = parts
         self._links = links
         self._foreground = Foreground(settings.rest_share)
-        self._letting_go = LettingGo(grain_level=parts.members.ring.grain_level)
+        self._letting_go = LettingGo(grain_level=parts.members.ring.grain_level, rules=parts.rules)
+        self._release = Release(
+            parts, self._letting_go, lambda name: self._link(name, self._peer(name).progress)
+        )
         self._peers: dict[str, _Peer] = {}
         self._check_interval_ms = settings.compare_interval_h * 3_600_000
         self._check_at_ms = parts.clock.now_ms() + self._check_interval_ms
@@ -90,20 +94,22 @@ class Mover:
             if peer.task is not None and name not in view.standing.contact:
                 peer.task.cancel()
         self._say_who_is_in_step()
+        if self._jobs_idle:
+            self._release.start_due()
 
     @property
     def idle(self) -> bool:
-        """Whether no job runs."""
+        """Whether no job runs, and nothing is left to let go of."""
+        return self._jobs_idle and not self._release.pending
+
+    @property
+    def _jobs_idle(self) -> bool:
         return all(peer.task is None for peer in self._peers.values())
 
     def busy(self) -> bool:
         """Whether this node is serving people; told to the peers whose movers ask it."""
         now_ms = self._parts.clock.now_ms()
         return self._foreground.busy(self._parts.counters.served, now_ms=now_ms)
-
-    def on_store_lost(self, node: str) -> None:
-        """A member came back with another store: what it had confirmed does not count."""
-        self._letting_go.void_holder(node)
 
     def repair(self, spans: Spans = EVERYTHING) -> None:
         """Compare these codes with every other holder of them, whatever is known."""
@@ -143,7 +149,7 @@ class Mover:
         members, clock = self._parts.members, self._parts.clock
         while members.outstanding.holders() and clock.now_ms() < deadline_ms:
             self.start_due()
-            if self.idle and not self._retry_before(deadline_ms):
+            if self._jobs_idle and not self._retry_before(deadline_ms):
                 break
             await asyncio.sleep(POLL_MS / 1_000)
         return members.outstanding.summary()
@@ -161,7 +167,11 @@ class Mover:
             if name not in contact:
                 away = Progress(phase="waiting", reason=f"{name} is away")
                 peers[name] = away.frozen()
-        return MoverStatistics(peers)
+        return MoverStatistics(
+            peers,
+            records_removed=self._parts.counters.records_removed,
+            letting_go=self._release.reason if self._release.pending else "",
+        )
 
     async def _run(self, name: str, peer: _Peer) -> None:
         parts = self._parts

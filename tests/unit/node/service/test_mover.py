@@ -1,6 +1,7 @@
 """The mover on a quiet simulated network: differences flow both ways, in steps, newest first."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +10,12 @@ import pytest
 from node.config import MoverSettings
 from node.query import Query
 from node.records import Rows, concat_rows, record_digests
+from node.service.mover.release import buckets_of
 from node.storage.bucket_digests import DAY_MAX, DAY_MIN, DAY_US
 from node.storage.engine import Scan
 from tests.sim.network import Weather
 from tests.unit.node.service.conftest import Bench, Play, make_rows
-from zring.span import EVERYTHING
+from zring.span import EVERYTHING, contains, subtract
 
 
 def stored(bench: Bench, name: str, collection: str = "c") -> Rows:
@@ -214,3 +216,56 @@ def test_reading_digests_of_all_time(play: Play) -> None:
         assert len((await bench.service("n2").read(Query("c"))).rows) == len(found) == 3
 
     play(test, nodes=2, replicas=1)
+
+
+def test_a_keeper_lets_go_once_every_holder_has_it(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        keeper, service = "n1", bench.service("n1")
+        foreign = subtract(EVERYTHING, service._parts.members.holding.held)
+        rows = make_rows(200)
+        kept = rows.where(contains(foreign, rows.code))
+        others = [name for name in bench.cluster.names if name != keeper]
+        bench.cluster.network.split([keeper], others)
+        await bench.wait_until(lambda: len(service.status().coverage.away) == 3)
+        assert (await service.write("c", kept, timeout_ms=3_000)).stored == len(kept) > 20
+        assert len(stored(bench, keeper)) == len(kept)
+        bench.cluster.network.heal()
+        bench.cluster.network.split([keeper], ["n4"])
+        await bench.wait_until(lambda: len(service.status().coverage.away) == 1)
+        await asyncio.sleep(20)
+        assert len(stored(bench, keeper)) > 0, "n4 has not confirmed"
+        assert service.mover_statistics().letting_go == "n4 is away"
+        bench.cluster.network.heal()
+        await bench.wait_settled()
+        assert len(stored(bench, keeper)) == 0 and service.counters["records_removed"] == len(kept)
+        assert len((await service.read(Query("c"))).rows) == len(kept)
+
+    play(test)
+
+
+def test_what_comes_while_letting_go_stays(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        service = bench.service("n1")
+        foreign = subtract(EVERYTHING, service._parts.members.holding.held)
+        rows = make_rows(100)
+        kept = rows.where(contains(foreign, rows.code))
+        await put(bench, "n1", kept)
+        mine = await service.engine.digests(
+            "c", level=4, spans=foreign, day_start=DAY_MIN, day_stop=DAY_MAX, by_day=True
+        )
+        await put(bench, "n1", replace(kept.slice(0, 1), version=np.array([1])))
+        holding = service._parts.members.holding
+        gone = await holding.let_go(
+            "c",
+            buckets_of(mine, np.arange(len(mine)), grain_level=4),
+            codes=(),
+            ring_digest=holding.ring.digest(),
+        )
+        assert gone.count(False) == 1
+        assert not any(
+            await holding.let_go(
+                "c", buckets_of(mine, np.arange(len(mine)), grain_level=4), codes=(), ring_digest=5
+            )
+        ), "another ring is in force"
+
+    play(test)
