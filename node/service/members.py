@@ -86,6 +86,7 @@ class Members:
         self.node_id = node_id
         self.url = url
         self.address = address
+        self.link = link
         self._engine = engine
         self._clock = clock
         self._counters = counters

@@ -30,8 +30,8 @@ BUCKETS_AT_ONCE = 4_096
 PAUSE_MS = 1_000
 PAUSE_MS_MAX = 60_000
 """Between two passes while something remains; longer and longer while nothing goes."""
-GRACE_PROBES = 10
-"""A filled former holder stays readable for so many probe intervals after all holders were seen
+GRACE_PERIODS = 10
+"""A filled former holder stays readable for so many probe periods after all holders were seen
 filled: until then a member may not have heard that it need not read here any more."""
 
 
@@ -188,7 +188,7 @@ class Release:
             return False
         if self._readable_since_ms is None:
             self._readable_since_ms = now_ms
-        grace_ms = GRACE_PROBES * parts.limits.probe_interval_ms
+        grace_ms = GRACE_PERIODS * parts.members.link.period_ms
         if now_ms >= self._readable_since_ms + grace_ms:
             return False
         self.reason = "members may still read here"
