@@ -16,6 +16,4 @@ store is filled for, in one transaction), `members` (health, who is owed what, w
 (calls in), `gossip` and `health` (who is there), `write`, `delivery`, `links`, `mover`,
 `selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
 `catalogue`, `status`, `counters`, `tasks`.
-
-What it does not do yet: delete what it no longer holds.
 """
