@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from node.protocol.rules import ALL_RULES, Rules
 from zring.ring import Ring
-from zring.span import Spans, normalise, subtract
+from zring.span import Spans, intersect, normalise, subtract
 
 HOLD_MS_MAX = 1_000
 """Writes are held back no longer than this: shorter than any client's patience."""
-OUTSTANDING_MAX = 64
+FAILED_MAX = 64
 """Places (cell × time slot of a collection) that the target may lack when writes are held back:
 they are sent in a fraction of that moment."""
 RETRY_MS_MIN = 500
@@ -31,13 +31,16 @@ class Target:
     Attributes:
         contact: it answers; same_ring: its word rests on the ring in force.
         filled: codes for which it is filled.
-        outstanding: places in which this node may have what it lacks.
+        uncompared: codes in which nobody has looked yet what it lacks of what this node has.
+        failed: places in which copies to it failed. Copies on their way do not count: under a
+            steady stream of writes there are always some, and holding back ends them.
     """
 
     contact: bool
     same_ring: bool
     filled: Spans
-    outstanding: int
+    uncompared: Spans
+    failed: int
 
 
 def moves_from(ring: Ring, here: str, *, rules: Rules = ALL_RULES) -> dict[str, Spans]:
@@ -59,8 +62,10 @@ def reason_to_wait(spans: Spans, target: Target) -> str | None:
         return "the target has another ring"
     if subtract(spans, target.filled):
         return "the target is not filled yet"
-    if target.outstanding > OUTSTANDING_MAX:
-        return f"the target lacks {target.outstanding} places, more than {OUTSTANDING_MAX}"
+    if intersect(spans, target.uncompared):
+        return "the target is still being compared"
+    if target.failed > FAILED_MAX:
+        return f"the target lacks {target.failed} places, more than {FAILED_MAX}"
     return None
 
 

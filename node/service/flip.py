@@ -57,17 +57,19 @@ class Flipping:
         if not moves:
             self._flips.tick({}, {}, parts.clock.now_ms())
             return []
-        view, owed = parts.members.view(), parts.members.outstanding.counts()
-        targets = {
-            node: Target(
-                contact=node in view.standing.contact,
-                same_ring=view.rings.get(node) == view.ring.digest(),
-                filled=view.standing.filled.get(node, ()),
-                outstanding=owed.get(node, 0),
-            )
-            for node in moves
-        }
+        targets = {node: self._target(node) for node in moves}
         return self._flips.tick(moves, targets, parts.clock.now_ms())
+
+    def _target(self, node: str) -> Target:
+        members = self._parts.members
+        view, work = members.view(), members.outstanding.work(node)
+        return Target(
+            contact=node in view.standing.contact,
+            same_ring=view.rings.get(node) == view.ring.digest(),
+            filled=view.standing.filled.get(node, ()),
+            uncompared=work.uncompared,
+            failed=sum(len(spans) for slots in work.places.values() for spans in slots.values()),
+        )
 
     async def _hand_over(self, target: str) -> None:
         parts = self._parts

@@ -176,7 +176,8 @@ class FilledStage:
             contact=target in self._contact,
             same_ring=self._nodes[target].ring.digest() == ring.digest(),
             filled=self._believed().get(target, ()),
-            outstanding=len(self._nodes[owner].owed.get(target, ())),
+            uncompared=self._nodes[owner].owed.get(target, ()),
+            failed=0,
         )
         yield reason_to_wait(spans, found) or "now"
 

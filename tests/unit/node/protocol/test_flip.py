@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from node.protocol.flip import (
-    OUTSTANDING_MAX,
+    FAILED_MAX,
     RETRY_MS_MAX,
     Flips,
     Target,
@@ -16,7 +16,9 @@ from zring.ring import founding_ring
 from zring.span import EVERYTHING, Spans
 
 SPANS: Spans = ((0, 10), (20, 30))
-READY = Target(contact=True, same_ring=True, filled=((0, 30),), outstanding=OUTSTANDING_MAX)
+READY = Target(
+    contact=True, same_ring=True, filled=((0, 30),), uncompared=((30, 40),), failed=FAILED_MAX
+)
 
 
 def test_all_codes_of_one_target_go_together() -> None:
@@ -40,7 +42,8 @@ def test_why_a_target_has_to_wait() -> None:
         ({"contact": False}, "away"),
         ({"same_ring": False}, "another ring"),
         ({"filled": ((0, 29),)}, "not filled"),
-        ({"outstanding": OUTSTANDING_MAX + 1}, "lacks 65 places"),
+        ({"uncompared": ((29, 40),)}, "being compared"),
+        ({"failed": FAILED_MAX + 1}, "lacks 65 places"),
     ):
         assert words in (reason_to_wait(SPANS, replace(READY, **changes)) or "")  # type: ignore[arg-type]
 
@@ -55,7 +58,9 @@ def test_a_failed_try_waits_longer_each_time() -> None:
         pauses.append(flips.turns["t"].due_ms - now_ms)
         now_ms = flips.turns["t"].due_ms
     assert pauses[:4] == [500, 1_000, 2_000, 4_000] and pauses[-1] == RETRY_MS_MAX
-    assert flips.tick({"t": EVERYTHING}, {"t": replace(READY, filled=EVERYTHING)}, 0) == ["t"]
+    assert flips.tick(
+        {"t": EVERYTHING}, {"t": replace(READY, filled=EVERYTHING, uncompared=())}, 0
+    ) == ["t"]
 
 
 def test_waiting_for_the_target_is_no_failed_try() -> None:
