@@ -24,6 +24,7 @@ from node.service.delivery import Delivery, Parcel, split_rows
 from node.service.gate import Gate
 from node.service.members import META_VERSION, View
 from node.service.parts import Parts
+from zring.span import contains
 
 OWNER_WAIT_MS = 500
 """A replica that took a batch waits this long for the owner, who answers the next read."""
@@ -125,8 +126,6 @@ class Writer:
             finally:
                 self._release(places, parcels)
         tally.stored(parts.node_id)
-        if any(parts.node_id not in holders for holders in sets):
-            parts.counters.records_kept += len(batch.rows)
         await self._wait(tally, parcels, deadline_ms=batch.deadline_ms)
         for node, sent in parcels.items():
             for parcel in sent:
@@ -155,6 +154,9 @@ class Writer:
         parts = self._parts
         await parts.engine.write([(collection, rows)])
         parts.counters.records_stored += len(rows)
+        # By the ring in force now: what came for a holder may be a former holder's by then.
+        kept = ~contains(parts.members.holding.held, rows.code)
+        parts.counters.records_kept += int(kept.sum())
 
     async def _round(
         self, batch: Batch, failed: frozenset[str]

@@ -49,22 +49,30 @@ class Release:
         self._next_ms = 0
         self._seen: tuple[object, ...] = ()
         self._readable_since_ms: int | None = None
-        self.pending = True
-        """Whether there may be something that this node does not hold."""
+        self._left = True
         self.reason = ""
         """What a pass waits for, in words."""
 
     def start_due(self) -> None:
         """Start a pass where one could let go of something."""
-        parts = self._parts
-        view, now_ms = parts.members.view(), parts.clock.now_ms()
-        seen = (view.ring.digest(), view.standing.contact, parts.counters.records_kept)
+        parts, now_ms = self._parts, self._parts.clock.now_ms()
+        seen = self._look()
         if seen != self._seen:
-            self._seen, self.pending = seen, True
+            self._seen, self._left = seen, True
             self._pause_ms, self._next_ms = PAUSE_MS, now_ms
-        if self.pending and not self._at_work and now_ms >= self._next_ms:
+        if self._left and not self._at_work and now_ms >= self._next_ms:
             self._at_work = True
             parts.tasks.spawn(self._run(), name="let go")
+
+    @property
+    def pending(self) -> bool:
+        """Whether there may be something that this node does not hold."""
+        return self._left or self._look() != self._seen
+
+    def _look(self) -> tuple[object, ...]:
+        """What decides whether a pass may find something to do."""
+        view = self._parts.members.view()
+        return view.ring.digest(), view.standing.contact, self._parts.counters.records_kept
 
     async def _run(self) -> None:
         seen, removed = self._seen, self._parts.counters.records_removed
@@ -75,7 +83,7 @@ class Release:
         finally:
             self._at_work = False
         if seen == self._seen and not left:
-            self.pending = False
+            self._left = False
         progressed = self._parts.counters.records_removed > removed
         self._pause_ms = PAUSE_MS if progressed else min(PAUSE_MS_MAX, 2 * self._pause_ms)
         self._next_ms = self._parts.clock.now_ms() + self._pause_ms
