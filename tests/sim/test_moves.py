@@ -174,6 +174,28 @@ def test_an_area_moves_while_records_are_written_and_read(seed: int) -> None:
 AREA: Spans = ((GRAIN * 16, GRAIN * 48),)
 
 
+def test_a_move_ends_under_a_steady_stream_of_writes() -> None:
+    async def story(stage: Stage) -> None:
+        life, waits = stage.life, []
+
+        async def stream(name: str) -> None:
+            for _ in range(60):
+                node = stage.cluster.nodes[name]
+                begun_s = life.loop.time()
+                await life._write(node, life.rng.getrandbits(64))
+                waits.append(life.loop.time() - begun_s)
+                await asyncio.sleep(0.04)
+
+        streams = [asyncio.create_task(stream(f"n{1 + at % 4}")) for at in range(4)]
+        await stage.change("n3", lambda ring: ring.announce(AREA, next="n4"))
+        await stage.wait(lambda: stage.owner_everywhere(AREA, "n4"), seconds=15)
+        assert not all(task.done() for task in streams), "the stream outlived the move"
+        await asyncio.gather(*streams)
+        assert max(waits) < 2.5, "nobody waits much longer than a hand-over may take"
+
+    play(story)
+
+
 async def move_to_a_target_that_is_cut_off(stage: Stage) -> None:
     network = stage.cluster.network
     network.split(["n4"], ["n1", "n2", "n3"])
