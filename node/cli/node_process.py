@@ -23,7 +23,7 @@ from node.cli.tls import client_port_tls, peer_call_tls, peer_port_tls
 from node.clock import SystemClock
 from node.config import LINKS, Config, parse_address
 from node.console import add_console
-from node.errors import ConfigInvalid
+from node.errors import ConfigInvalid, StoreDamaged
 from node.peer.http import HttpTransport
 from node.peer.identity import PeerIdentity
 from node.peer.refusals import Refusal
@@ -32,6 +32,7 @@ from node.service.newcomer import Birth, first_ring
 from node.service.service import Service
 from node.storage.freed_memory import keep_for_questions
 from node.storage.lmdb_engine import LmdbEngine
+from node.storage.settings import EngineSettings
 from zring.errors import DifferentCluster
 from zring.ring import Ring, Settings
 
@@ -46,8 +47,19 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
     """Start a node, say so in one line, and stop it in order at the first signal."""
     keep_for_questions()
     stop = stop_event(stop_on_eof=stop_on_eof)
-    domain = loaded.config.cluster.domain
-    engine = LmdbEngine.open(loaded.config.node.data, domain=domain)
+    cluster = loaded.config.cluster
+    loop, damage = asyncio.get_running_loop(), list[StoreDamaged]()
+
+    def on_damage(error: StoreDamaged) -> None:
+        damage.append(error)
+        loop.call_soon_threadsafe(stop.set)
+
+    engine = LmdbEngine.open(
+        loaded.config.node.data,
+        domain=cluster.domain,
+        settings=EngineSettings(grain_level=cluster.effective_grain_level),
+        on_damage=on_damage,
+    )
     try:
         stored = bytes_to_identity(engine.read_meta(META_NAME))
         config = named_config(loaded, stored)
@@ -70,6 +82,11 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
             audit.close()
     finally:
         await engine.close()
+    if damage:
+        raise StoreDamaged(
+            f"the store in {loaded.config.node.data} is damaged ({damage[0]}): start this node "
+            "again; it sets the store aside and the other nodes fill an empty one"
+        )
 
 
 async def serve_clients(

@@ -102,12 +102,12 @@ def read_header(data: memoryview | bytes, *, name: str) -> Header:
         StoreDamaged: these are not the bytes of a block.
     """
     if len(data) < PREFIX.size:
-        raise StoreDamaged(f"{name} has {len(data)} bytes, less than a prefix; refill this node")
+        raise StoreDamaged(f"{name} has {len(data)} bytes, less than a prefix")
     magic, checksum, length, _ = PREFIX.unpack_from(data)
     if magic != MAGIC:
-        raise StoreDamaged(f"{name} begins with {magic!r}, not {MAGIC!r}; refill this node")
+        raise StoreDamaged(f"{name} begins with {magic!r}, not {MAGIC!r}")
     if zlib.crc32(memoryview(data)[CHECKED_FROM:]) != checksum:
-        raise StoreDamaged(f"{name} fails its checksum; set the store aside and refill this node")
+        raise StoreDamaged(f"{name} fails its checksum")
     start = PREFIX.size + length + -(PREFIX.size + length) % ALIGNMENT
     try:
         rows, columns = msgpack.unpackb(data[PREFIX.size : PREFIX.size + length], use_list=False)
@@ -116,7 +116,7 @@ def read_header(data: memoryview | bytes, *, name: str) -> Header:
         for column_name, kind, parameters, places in columns:
             buffers = tuple((start + at, start + at + size) for at, size in places)
             if any(not 0 <= at <= stop <= len(data) for at, stop in buffers):
-                raise StoreDamaged(f"{name} is shorter than its header says; refill this node")
+                raise StoreDamaged(f"{name} is shorter than its header says")
             target = values if column_name.startswith("=") else fixed
             target[column_name.removeprefix("=")] = Column(kind, parameters, buffers)
     except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:

@@ -69,7 +69,7 @@ def read_rows(
             return None
         return decode(data, header, chosen, columns, sensor_names=sensor_names)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, pa.ArrowInvalid) as error:
-        raise StoreDamaged(f"{name} contradicts itself ({error}); refill this node") from error
+        raise StoreDamaged(f"{name} contradicts itself ({error})") from error
 
 
 def code_runs(data: Data, header: Header) -> tuple[Int64s, Int64s] | None:

@@ -4,19 +4,18 @@ There it has the blocks for itself: only this thread replaces them. What a reade
 sees changes in transactions of the writer thread, as with merges.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from node.records import Bools, Rows, empty_rows
-from node.storage.block_read import read_rows
 from node.storage.block_select import BlockFilter
 from node.storage.bucket_digests import DAY_US, NO_DIGESTS, BucketDigests
 from node.storage.bucket_set import Bucket, BucketSet
 from node.storage.bucket_sums import Question, view_digests
-from node.storage.digest_table import DigestTable, bytes_to_table, make_table
+from node.storage.digest_table import DigestTable, bytes_to_table, make_table, table_to_bytes
 from node.storage.merger import NO_SWAP, Swap
 from node.storage.removal import (
     MayGo,
@@ -33,6 +32,8 @@ from zring.span import Spans
 
 LOG_ROWS_MAX = 16_384
 """Rows of a collection's log that digests are worked out from; a larger log is merged first."""
+TABLES_AT_ONCE = 256
+"""Digest tables put in one transaction: at most some 2 MB."""
 NO_ROWS = empty_rows()
 
 
@@ -58,29 +59,29 @@ class BucketWork:
         view = self._views.get(name)
         if view is None:
             return NO_DIGESTS
-        with TranslatedErrors(), self._tables.env.begin(buffers=True) as txn:
+        tables, made = self._tables, dict[int, bytes]()
+        with TranslatedErrors(), tables.env.begin(buffers=True) as txn:
 
             def read_part(block: int, spans: Spans | None, start: int, stop: int) -> Rows:
-                return self._read_part(txn, block, BlockFilter(time=(start, stop), spans=spans))
+                where = BlockFilter(time=(start, stop), spans=spans)
+                rows = self._swapper.read_part(txn, block, where, sensor_names=False)
+                return NO_ROWS if rows is None else rows
 
             def read_table(block: int) -> DigestTable:
-                key = KEY.pack(block)
-                stored = txn.get(key, db=self._tables.digests)
+                stored = tables.get(txn, tables.digests, KEY.pack(block))
                 if stored is not None:
-                    label = f"digest table {block}"
-                    data = self._tables.unseal(key, stored, name=label)
-                    return bytes_to_table(data, name=label)
+                    return bytes_to_table(stored, name=f"digest table {block}")
                 # A block of a store that an older program wrote.
-                rows = self._read_part(txn, block, BlockFilter())
-                level = self._tables.settings.grain_level
-                return make_table(name, rows, grain_level=level)
+                rows = self._swapper.read_part(txn, block, sensor_names=False)
+                assert rows is not None, f"block {block} is empty"
+                table = make_table(name, rows, grain_level=tables.settings.grain_level)
+                made[block] = table_to_bytes(table)
+                return table
 
-            return view_digests(name, view, question, read_table=read_table, read_part=read_part)
-
-    def _read_part(self, txn: Any, block: int, where: BlockFilter) -> Rows:
-        data, header = self._swapper.cache.read(txn, block)
-        rows = read_rows(data, header, where=where, sensor_names=False, name=f"block {block}")
-        return NO_ROWS if rows is None else rows
+            found = view_digests(name, view, question, read_table=read_table, read_part=read_part)
+        for blocks in _groups(sorted(made)):
+            self._swapper.put_tables({block: made[block] for block in blocks})
+        return found
 
     def remove(
         self,
@@ -160,6 +161,11 @@ class BucketWork:
         )
 
 
+def _groups(blocks: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(blocks), TABLES_AT_ONCE):
+        yield blocks[start : start + TABLES_AT_ONCE]
+
+
 class _Attempt:
     """One attempt to remove buckets; its guard is asked on the writer's thread.
 
@@ -191,7 +197,7 @@ class _Attempt:
         """Whether everything is as it was when it was read; then the settings are written."""
         tables = self._tables
         for name in sorted(self._expected_meta):
-            if tables.read_meta(txn, name) != self._expected_meta[name]:
+            if tables.get(txn, tables.meta, name.encode()) != self._expected_meta[name]:
                 self.is_refused = True
                 return False
         view = self._views.get(self._name)
@@ -200,5 +206,5 @@ class _Attempt:
         if self.touched.any():
             return False
         for name in sorted(self._meta):
-            tables.write_meta(txn, name, self._meta[name])
+            tables.put(txn, tables.meta, name.encode(), self._meta[name])
         return True

@@ -22,15 +22,16 @@ from node.storage.bucket_set import Bucket
 from node.storage.bucket_sums import Question
 from node.storage.candidates import StepRequest
 from node.storage.collection import joined_types, widened
+from node.storage.damage import DamageNote, OnDamage, ignore_damage, set_aside
 from node.storage.engine import EngineStatistics, Scan, Step
 from node.storage.log_codec import encode_entry
 from node.storage.memtable import with_rows
 from node.storage.merge_thread import MergeThread
 from node.storage.newest_time import newest_time
-from node.storage.opening import LogLevel, load_views
+from node.storage.opening import LogLevel, Opened, load_views
 from node.storage.scan_step import nothing, run_step, wanted_sensors
 from node.storage.settings import EngineSettings
-from node.storage.tables import KEY, Tables, pack_collection, unpack_collection
+from node.storage.tables import DAMAGE, KEY, Tables, pack_collection, unpack_collection
 from node.storage.view import CollectionView
 from node.storage.writer import Batches, Job, Writer
 from zring.domain import Domain
@@ -50,13 +51,14 @@ WIDE_DOMAIN_PADDING = 2
 class LmdbEngine:
     """`Engine` over LMDB; see `node.storage.engine` for the contract. Made by `open`."""
 
-    def __init__(self, tables: Tables, domain: Domain, lock: int) -> None:
+    def __init__(
+        self, tables: Tables, domain: Domain, lock: int, store_id: str, opened: Opened
+    ) -> None:
         self.domain = domain
         self._tables = tables
         self._lock = lock
         self._settings = tables.settings
-        self._store_id = tables.begin_store()
-        opened = load_views(tables)
+        self._store_id = store_id
         self._views = opened.views
         self._log = opened.log
         self._sequence = opened.sequence
@@ -76,13 +78,24 @@ class LmdbEngine:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, domain: Domain, settings: EngineSettings | None = None
+        cls,
+        path: Path | str,
+        *,
+        domain: Domain,
+        settings: EngineSettings | None = None,
+        on_damage: OnDamage = ignore_damage,
     ) -> Self:
         """Open or create the store in a folder.
 
+        A store that is damaged, or in which damage was found when it was last open, is set aside
+        (`node.storage.damage`), and an empty one takes its place.
+
+        Args:
+            on_damage: told once when damage is found later, on the thread that found it: end the
+                node, whose next start then sets the store aside.
         Raises:
             Unavailable: another process has it open.
-            StoreDamaged: what is there is no readable store.
+            ConfigInvalid: the store was written by a newer program.
         """
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,8 +105,17 @@ class LmdbEngine:
         except OSError:
             os.close(lock)
             raise Unavailable(f"{folder} is in use by another process; stop that one") from None
+        note = DamageNote(folder, on_damage)
+        settings = settings or EngineSettings()
         try:
-            return cls(Tables(folder, settings or EngineSettings()), domain, lock)
+            try:
+                noted = note.read()
+                if noted is not None:
+                    raise StoreDamaged(noted)
+                return cls(*_opened(folder, settings, note, domain, lock))
+            except StoreDamaged as error:
+                set_aside(folder, error)
+                return cls(*_opened(folder, settings, note, domain, lock))
         except BaseException:
             os.close(lock)
             raise
@@ -231,7 +253,15 @@ class LmdbEngine:
                     return work(view, txn)
             except BlockMissing as missing:
                 gone = missing
-        raise StoreDamaged(f"the index names block {gone} but it is not there; refill this node")
+            except (StoreDamaged, *DAMAGE) as error:
+                raise self._noted(error) from error
+        raise self._noted(StoreDamaged(f"the index names block {gone} but it is not there"))
+
+    def _noted(self, error: Exception) -> StoreDamaged:
+        """The damage as one error, noted for the next start."""
+        damage = error if isinstance(error, StoreDamaged) else StoreDamaged(f"LMDB says: {error}")
+        self._tables.note.write(damage)
+        return damage
 
     def _request(self, scan: Scan, after: Key | None, rows_max: int | None) -> StepRequest:
         domain = self.domain
@@ -253,8 +283,11 @@ class LmdbEngine:
     def read_meta(self, name: str) -> bytes | None:
         """A setting as last written durably."""
         self._check_open()
-        with self._tables.env.begin() as txn:
-            return self._tables.read_meta(txn, name)
+        try:
+            with self._tables.env.begin() as txn:
+                return self._tables.get(txn, self._tables.meta, name.encode())
+        except (StoreDamaged, *DAMAGE) as error:
+            raise self._noted(error) from error
 
     def statistics(self) -> EngineStatistics:
         """See `Engine`."""
@@ -308,6 +341,18 @@ class LmdbEngine:
             raise Unavailable("the store is closed; open it again")
 
 
+def _opened(
+    folder: Path, settings: EngineSettings, note: DamageNote, domain: Domain, lock: int
+) -> tuple[Tables, Domain, int, str, Opened]:
+    """Everything that an engine begins with; nothing is left open when it cannot be read."""
+    tables = Tables(folder, settings, note)
+    try:
+        return tables, domain, lock, tables.begin_store(), load_views(tables)
+    except BaseException:
+        tables.env.close()
+        raise
+
+
 class _Write:
     """One call of `write` on its way through the writer thread."""
 
@@ -327,14 +372,14 @@ class _Write:
         if self._entry is None and self._batches:
             self._entry = encode_entry(self._batches)
         tables.take_space(txn, len(self._entry or b""))
-        self._sequence = int(txn.get(b"sequence", db=tables.store) or 0) + 1
-        txn.put(b"sequence", str(self._sequence).encode(), db=tables.store)
+        self._sequence = int(tables.get(txn, tables.store, b"sequence") or 0) + 1
+        tables.put(txn, tables.store, b"sequence", str(self._sequence).encode())
         if self._entry is not None:
             txn.put(KEY.pack(self._sequence), self._entry, db=tables.log, append=True)
         for name, rows in self._batches:
             self._engine._numbers[name] = self._put_collection(txn, name, rows)
         for name in sorted(self._meta):
-            tables.write_meta(txn, name, self._meta[name])
+            tables.put(txn, tables.meta, name.encode(), self._meta[name])
 
     def _put_collection(self, txn: Any, name: str, rows: Rows) -> int:
         """Number of the collection; the table is asked only for what readers do not know yet."""
@@ -360,13 +405,13 @@ class _Write:
 def _put_collection(txn: lmdb.Transaction, tables: Tables, name: str, types: dict[str, str]) -> int:
     """Number of the collection; its entry is written when it or one of its types is new."""
     key = name.encode()
-    found = txn.get(key, db=tables.collections)
+    found = tables.get(txn, tables.collections, key)
     if found is None:
         number = int(txn.stat(tables.collections)["entries"]) + 1
-        txn.put(key, pack_collection(number, types), db=tables.collections)
+        tables.put(txn, tables.collections, key, pack_collection(number, types))
         return number
-    number, known = unpack_collection(bytes(found))
+    number, known = unpack_collection(found)
     joined = joined_types(known, types)
     if joined != known:
-        txn.put(key, pack_collection(number, joined), db=tables.collections)
+        tables.put(txn, tables.collections, key, pack_collection(number, joined))
     return number

@@ -85,10 +85,10 @@ def decode_entry(data: bytes, *, name: str) -> list[tuple[str, Rows]]:
         StoreDamaged: these are not the bytes of an entry.
     """
     if len(data) < PREFIX.size:
-        raise StoreDamaged(f"{name} has {len(data)} bytes, less than a prefix; refill this node")
+        raise StoreDamaged(f"{name} has {len(data)} bytes, less than a prefix")
     checksum, length = PREFIX.unpack_from(data)
     if zlib.crc32(memoryview(data)[4:]) != checksum:
-        raise StoreDamaged(f"{name} fails its checksum; set the store aside and refill this node")
+        raise StoreDamaged(f"{name} fails its checksum")
     try:
         at = PREFIX.size + length
         batches = []
@@ -96,7 +96,7 @@ def decode_entry(data: bytes, *, name: str) -> list[tuple[str, Rows]]:
             batches.append((collection, _rows(data[at : at + size])))
             at += size
     except (ValueError, TypeError, KeyError, pa.ArrowException, msgpack.UnpackException) as error:
-        raise StoreDamaged(f"{name} cannot be read ({error}); refill this node") from error
+        raise StoreDamaged(f"{name} cannot be read ({error})") from error
     return batches
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from node.errors import NodeError, StoreFull, Unavailable
+from node.errors import NodeError, StoreDamaged, StoreFull, Unavailable
 from node.records import Rows, empty_rows
 from node.storage.bucket_work import BucketWork
 from node.storage.freed_memory import release_freed, release_pooled
@@ -192,6 +192,7 @@ class MergeThread:
             try:
                 result = task.run(self._work)
             except NodeError as error:
+                self._note_damage(error)
                 failure = error
         if not task.loop.is_closed():
             task.loop.call_soon_threadsafe(_settle, task.waiting, failure, result)
@@ -247,8 +248,8 @@ class MergeThread:
                 self._settings.on_step("slice-joining")
                 try:
                     self._merge_slice_of(name, start, empty_rows())
-                except NodeError:
-                    self._counters["merge_failures"] += 1
+                except NodeError as error:
+                    self._count_failure(error)
                     return False
                 self._holds_freed = True
                 return True
@@ -273,10 +274,18 @@ class MergeThread:
         try:
             self._merge()
         except NodeError as error:
-            self._counters["merge_failures"] += 1
+            self._count_failure(error)
             return error
         self._counters["merges"] += 1
         return None
+
+    def _count_failure(self, error: NodeError) -> None:
+        self._counters["merge_failures"] += 1
+        self._note_damage(error)
+
+    def _note_damage(self, error: NodeError) -> None:
+        if isinstance(error, StoreDamaged):
+            self._tables.note.write(error)
 
     def _merge(self) -> None:
         # Alone: what is committed with it and shown after it must not count as frozen.

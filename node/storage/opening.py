@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from node.errors import StoreDamaged
 from node.records import Rows
 from node.storage.block_index import SUMMARY, BlockIndex
 from node.storage.collection import widened
@@ -61,16 +63,25 @@ def load_views(tables: Tables) -> Opened:
     """Read everything but blocks.
 
     Raises:
-        StoreDamaged: an entry of the log or index fails its checksum.
+        StoreDamaged: something that was put is not there as it was.
     """
+    try:
+        return _load(tables)
+    except (ValueError, struct.error, pa.ArrowException) as error:
+        raise StoreDamaged(f"{tables.path} cannot be read ({error})") from error
+
+
+def _load(tables: Tables) -> Opened:
     with TranslatedErrors(), tables.env.begin() as txn:
-        sequence = int(txn.get(b"sequence", db=tables.store) or 0)
-        next_number = int(txn.get(b"next", db=tables.store) or 1)
+        tables.items(txn, tables.meta)
+        numbers = dict(tables.items(txn, tables.store))
+        sequence = int(numbers.get(b"sequence", 0))
+        next_number = int(numbers.get(b"next", 1))
         summaries = _read_index(txn, tables)
         log = LogLevel()
         logged = _read_log(txn, tables, log)
         views: Views = {}
-        for key, value in txn.cursor(db=tables.collections):
+        for key, value in tables.items(txn, tables.collections):
             name = key.decode()
             number, types = unpack_collection(value)
             index = BlockIndex.of(summaries.get(number, np.empty(0, SUMMARY)))
@@ -89,7 +100,7 @@ def load_views(tables: Tables) -> Opened:
 
 def _read_index(txn: Any, tables: Tables) -> dict[int, Any]:
     values: dict[int, list[bytes]] = {}
-    for key, value in txn.cursor(db=tables.index):
+    for key, value in tables.items(txn, tables.index):
         number, _ = INDEX_KEY.unpack(key)
         values.setdefault(number, []).append(value)
     return {number: np.frombuffer(b"".join(found), SUMMARY) for number, found in values.items()}
@@ -103,6 +114,7 @@ def _read_log(txn: Any, tables: Tables, log: LogLevel) -> dict[str, list[Rows]]:
             logged.setdefault(name, []).append(rows)
             log.rows += len(rows)
             log.size_bytes += rows.nbytes()
+    tables.check_count(txn, tables.log, log.entries)
     return logged
 
 
@@ -123,11 +135,19 @@ def _known(index: BlockIndex, types: dict[str, str]) -> CollectionStatistics | N
 
 
 def _delete_unnamed(tables: Tables, summaries: dict[int, Any]) -> None:
-    """Delete blocks that a crash left: put but not yet in the index, or no longer in it."""
+    """Delete blocks that a crash left: put but not yet in the index, or no longer in it.
+
+    Raises:
+        StoreDamaged: the index names a block that is not there.
+    """
     named = {int(block) for found in summaries.values() for block in found["block"]}
-    with tables.env.begin() as txn:
-        keys = txn.cursor(db=tables.blocks).iternext(keys=True, values=False)
-        unnamed = [key for key in keys if KEY.unpack(key)[0] not in named]
+    with TranslatedErrors(), tables.env.begin() as txn:
+        keys = list(txn.cursor(db=tables.blocks).iternext(keys=True, values=False))
+        tables.check_count(txn, tables.blocks, len(keys))
+    unnamed = [key for key in keys if KEY.unpack(key)[0] not in named]
+    missing = len(named) + len(unnamed) - len(keys)
+    if missing:
+        raise StoreDamaged(f"the index names {missing} blocks that are not there")
     if unnamed:
         with TranslatedErrors(), tables.env.begin(write=True) as txn:
             for key in unnamed:

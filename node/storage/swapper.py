@@ -5,12 +5,14 @@ blocks that nothing names, a crash after it blocks that nothing names any more; 
 at the next start.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from node.errors import StoreDamaged
 from node.records import Rows
-from node.storage.block_cache import BlockCache
+from node.storage.block_cache import BlockCache, BlockMissing
 from node.storage.block_read import read_rows
+from node.storage.block_select import ALL_ROWS, BlockFilter
 from node.storage.merger import BlockNumbers, NewBlock, Swap
 from node.storage.opening import INDEX_KEY
 from node.storage.tables import KEY, Tables, TranslatedErrors
@@ -42,11 +44,34 @@ class Swapper:
         parts = []
         with TranslatedErrors(), self._tables.env.begin(buffers=True) as txn:
             for block in blocks:
-                data, header = self.cache.read(txn, block)
-                rows = read_rows(data, header, name=f"block {block}")
+                rows = self.read_part(txn, block)
                 assert rows is not None, f"block {block} is empty"
                 parts.append(rows)
         return parts
+
+    def read_part(
+        self, txn: Any, block: int, where: BlockFilter = ALL_ROWS, *, sensor_names: bool = True
+    ) -> Rows | None:
+        """The rows of a block that pass; None when there are none.
+
+        Raises:
+            StoreDamaged: also when the block is not there, as nobody else takes blocks away.
+        """
+        try:
+            data, header = self.cache.read(txn, block)
+        except BlockMissing:
+            raise StoreDamaged(f"the index names block {block} but it is not there") from None
+        name = f"block {block}"
+        return read_rows(data, header, where=where, sensor_names=sensor_names, name=name)
+
+    def put_tables(self, tables: Mapping[int, bytes]) -> None:
+        """Put digest tables of blocks that have none."""
+
+        def apply(txn: Any) -> None:
+            for block in sorted(tables):
+                self._tables.put(txn, self._tables.digests, KEY.pack(block), tables[block])
+
+        self._writer.call(Job(apply, lambda: None))
 
     def carry_out(self, name: str, swap: Swap, *, guard: Guard = always) -> bool:
         """Put blocks, swap the index, delete what was replaced; each step may be the last.
@@ -84,17 +109,17 @@ class Swapper:
 
     def _put(self, txn: Any, group: list[NewBlock]) -> None:
         tables = self._tables
-        txn.put(b"next", str(self.numbers.next).encode(), db=tables.store)
+        tables.put(txn, tables.store, b"next", str(self.numbers.next).encode())
         for new in group:
             key = KEY.pack(new.block)
             txn.put(key, new.data, db=tables.blocks)
-            txn.put(key, tables.seal(key, new.table), db=tables.digests)
+            tables.put(txn, tables.digests, key, new.table)
 
     def _change_index(self, txn: Any, number: int, swap: Swap) -> None:
         tables = self._tables
         for summary in swap.summaries:
             key = INDEX_KEY.pack(number, int(summary["block"]))
-            txn.put(key, summary.tobytes(), db=tables.index)
+            tables.put(txn, tables.index, key, summary.tobytes())
         for block in swap.removed.tolist():
             txn.delete(INDEX_KEY.pack(number, block), db=tables.index)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from node.errors import NodeError
+from node.errors import NodeError, StoreDamaged
 from node.records import Rows
 from node.storage.tables import Tables, TranslatedErrors
 
@@ -115,6 +115,8 @@ class Writer:
                 self._tables.settings.on_step("commit-before")
         except NodeError as error:
             # The transaction is undone as a whole; alone, each job gets its own answer.
+            if isinstance(error, StoreDamaged):
+                self._tables.note.write(error)
             if len(jobs) == 1:
                 return [(jobs[0], None, error)]
             for job in jobs:
