@@ -14,7 +14,7 @@ obviously right twin), `lmdb_engine` (the embedded one: `opening`, `writer`, `me
 `block_search`), `merger`, `swapper` and `memtable` (log to blocks), `bucket_digests`,
 `bucket_set`, `digest_table` (what buckets are), `bucket_work`, `bucket_sums`, `removal` (what is
 done with them), `block_encode`, `block_layout`, `block_select`, `block_read`,
-`block_cache` (bytes of a block), `log_codec`, `tables`, `collection`, `newest_time`,
+`block_cache` (bytes of a block), `log_codec`, `tables`, `damage`, `collection`, `newest_time`,
 `freed_memory`, `settings`. The layout on disk is in docs/storage.md.
 
 Promises:
@@ -23,7 +23,7 @@ Promises:
 2. A crash at any moment loses nothing that returned and doubles nothing.
 3. No transaction outlives one step, so slow readers never pin pages.
 4. What is removed is exactly what was compared: a record that came meanwhile keeps its bucket.
-5. Damaged bytes are reported and never served.
+5. Damaged bytes are never served: the store is set aside and the node begins with an empty one.
 
 What it does not do: no rings, no peers, no filters on values; those are the service's.
 
