@@ -41,12 +41,19 @@ class BucketWork:
     """Digests, removing and expiring; every method runs on the merger's thread."""
 
     def __init__(
-        self, tables: Tables, views: Views, swapper: Swapper, merge_log: Callable[[], None]
+        self,
+        tables: Tables,
+        views: Views,
+        swapper: Swapper,
+        *,
+        merge_log: Callable[[], None],
+        has_half_merged: Callable[[], bool],
     ) -> None:
         self._tables = tables
         self._views = views
         self._swapper = swapper
         self._merge_log = merge_log
+        self._has_half_merged = has_half_merged
 
     def digests(self, name: str, question: Question) -> BucketDigests:
         """See `Engine.digests`."""
@@ -91,6 +98,9 @@ class BucketWork:
         meta: Mapping[str, bytes],
     ) -> tuple[bool, ...]:
         """See `Engine.remove`."""
+        if self._has_half_merged():
+            # Rows may be in blocks and on disk still in the log, which a start would read again.
+            self._merge_log()
         wanted = BucketSet.of(buckets)
         removed = np.zeros(len(buckets), np.bool_)
         going = np.ones(len(buckets), np.bool_)
@@ -134,7 +144,9 @@ class BucketWork:
         view = self._views.get(name)
         if view is None:
             return
-        if any(segment.time_low < limit for segment in (*view.active, *view.frozen)):
+        if self._has_half_merged() or any(
+            segment.time_low < limit for segment in (*view.active, *view.frozen)
+        ):
             self._merge_log()
             view = self._views[name]
         column = view.index.columns

@@ -70,7 +70,13 @@ class MergeThread:
         self._log = log
         self._counters = counters
         self._swapper = Swapper(tables, writer, views, BlockNumbers(next_number))
-        self._work = BucketWork(tables, views, self._swapper, self._merge_now)
+        self._work = BucketWork(
+            tables,
+            views,
+            self._swapper,
+            merge_log=self._merge_now,
+            has_half_merged=lambda: self.failure is not None,
+        )
         # Rows are in log and blocks at once while they are merged: that must fit into the part
         # of the map which writes leave free.
         spare = self._settings.spare_bytes
@@ -194,6 +200,10 @@ class MergeThread:
             except NodeError as error:
                 self._note_damage(error)
                 failure = error
+            except BaseException as error:
+                # A broken promise of this code ends the thread; nobody may wait for it any more.
+                task.loop.call_soon_threadsafe(_settle, task.waiting, error, None)
+                raise
         if not task.loop.is_closed():
             task.loop.call_soon_threadsafe(_settle, task.waiting, failure, result)
 
@@ -378,7 +388,7 @@ def _wake(waiting: list[Waiting], failure: NodeError | None) -> None:
             loop.call_soon_threadsafe(_settle, future, failure, None)
 
 
-def _settle(future: "asyncio.Future[Any]", failure: NodeError | None, result: Any) -> None:
+def _settle(future: "asyncio.Future[Any]", failure: BaseException | None, result: Any) -> None:
     if future.done():
         return
     if failure is None:

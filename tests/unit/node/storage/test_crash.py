@@ -160,7 +160,7 @@ seen = {}
 
 def on_step(step):
     seen[step] = seen.get(step, 0) + 1
-    if step == where and seen[step] == turn:
+    if "armed" in seen and step == where and seen[step] == turn:
         os.kill(os.getpid(), signal.SIGKILL)
 
 settings = EngineSettings(block_rows_max=32, slice_rows_max=512, slice_rows=256, on_step=on_step)
@@ -175,6 +175,7 @@ async def main():
     if where != "merge-done":  # which comes from within the removal
         await engine.merge()
     seen.clear()
+    seen["armed"] = 1
     removed = await engine.remove(
         "c", [Bucket(0, half, 0, total)], expected_meta={}, meta={"filled": b"less"}
     )
