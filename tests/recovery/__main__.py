@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -9,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from node.errors import NodeError
 from tests.recovery import namespaces
-from tests.recovery.cluster import Cluster, LocalNodes
+from tests.recovery.cluster import Cluster, LocalNodes, local_actions
 from tests.recovery.namespaces import Namespaces
 from tests.recovery.network import Network
 from tests.recovery.operator import OperatorNodes
@@ -58,10 +60,13 @@ def _run(script: Script, options: argparse.Namespace) -> Verdict:
     with _cluster(script, options, verdict) as cluster:
         verdict.cluster = cluster.described
         stage = Stage(cluster, sizes, verdict)
-        if script.started is None:
-            stage.wait_alive()
-        script.run(stage)
-        stage.conclude()
+        try:
+            if script.started is None:
+                stage.wait_alive()
+            script.run(stage)
+            stage.conclude()
+        except (NodeError, RuntimeError, subprocess.SubprocessError) as error:
+            verdict.problems.append(f"the script ended early: {type(error).__name__}: {error}")
     verdict.seconds = time.monotonic() - started_s
     text = json.dumps(verdict.to_plain()) if options.json else "\n".join(verdict.lines())
     print(text, flush=True)
@@ -119,13 +124,16 @@ def _chosen(options: argparse.Namespace) -> list[Script]:
         print(f"no script is named {', '.join(unknown)}; --list shows them", file=sys.stderr)
         return []
     chosen = list(known.values()) if options.all else [known[name] for name in options.names]
-    if options.cluster:
-        able = OperatorNodes(options.cluster).actions
-        for script in chosen:
-            if lacking := script.needs - able:
-                print(f"left out {script.name}: {options.cluster} has no {', '.join(lacking)}")
-        chosen = [script for script in chosen if script.needs <= able and script.started is None]
-    return chosen
+    able = OperatorNodes(options.cluster).actions if options.cluster else local_actions()
+    able_chosen = []
+    for script in chosen:
+        if lacking := sorted(script.needs - able):
+            print(f"left out {script.name}: not possible here: {', '.join(lacking)}")
+        elif options.cluster and script.started is not None:
+            print(f"left out {script.name}: it begins with nodes that never ran")
+        else:
+            able_chosen.append(script)
+    return able_chosen
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -84,7 +84,7 @@ class LocalNodes:
     def __init__(self, network: Network, folder: Path, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.described = f"{len(names)} nodes on this machine, {network.described}"
-        self.actions = frozenset(ACTIONS if faketime() else set(ACTIONS) - {"clock"})
+        self.actions = local_actions()
         self._network = network
         self._folder = folder
         self._founders = [network.place(name, folder / name) for name in names]
@@ -174,6 +174,11 @@ class LocalNodes:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         return NodeProcess(place, self._founders, flags=flags, environment=environment)
+
+
+def local_actions() -> frozenset[str]:
+    """What can be done to nodes on this machine."""
+    return frozenset(ACTIONS) if faketime() else frozenset(ACTIONS) - {"clock"}
 
 
 def faketime() -> Path | None:

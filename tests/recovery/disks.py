@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tests.recovery.cluster import Cluster
-from tests.recovery.load import COLLECTION
 from tests.recovery.truth import Truth
 from tests.recovery.verdict import StoreCount, Stores
 from zring.morton import Int64s
@@ -26,7 +25,7 @@ def look_at_stores(
     altered: dict[str, int] = {}
     for name in names:
         with cluster.client(name, timeout_s=LISTING_TIMEOUT_S) as client:
-            table = client.stored(COLLECTION)
+            table = client.stored(truth.collection)
         found = truth.find(table)
         numbers[name], strangers[name] = found.numbers, found.strangers
         altered[name] = found.strangers + int(table["deleted"].to_numpy().sum())

@@ -24,7 +24,6 @@ from tests.recovery.verdict import Verdict
 from zring.domain import Domain
 from zring.placement import HolderMap
 
-COLLECTION = "recovery"
 LEVELS: tuple[WriteLevel, ...] = ("one", "quorum", "one", "all")
 """Most records are written as programs do by default, some more carefully."""
 BATCH_RECORDS_MAX = 2_000
@@ -45,6 +44,7 @@ class Load:
     Attributes:
         groups: node → the nodes that it can reach now. Replace it after a cut and before a heal:
             a record whose writing saw one and the same mapping is within its door's group.
+        holders: of every code while the load runs; None where they change.
         offsets_s: node → how far its clock is ahead.
     """
 
@@ -52,12 +52,11 @@ class Load:
         self, cluster: Cluster, truth: Truth, verdict: Verdict, domain: Domain, holders: HolderMap
     ) -> None:
         self.cluster, self.truth, self.verdict = cluster, truth, verdict
-        self.domain, self.holders = domain, holders
-        everyone = frozenset(cluster.names)
-        self.groups: Mapping[str, Group] = dict.fromkeys(cluster.names, everyone)
+        self.domain = domain
+        self.holders: HolderMap | None = holders
+        self.groups: Mapping[str, Group] = dict.fromkeys(cluster.names, frozenset(cluster.names))
         self.offsets_s: dict[str, float] = {}
         self.next = 0
-        self._everyone = everyone
         self._again: deque[Batch] = deque()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -146,9 +145,10 @@ class Load:
         """
         groups = self.groups
         self.truth.send(*batch)
-        written = client.write(COLLECTION, self.truth.table(*batch), w=level)
+        written = client.write(self.truth.collection, self.truth.table(*batch), w=level)
         assert written.stored == batch[1] - batch[0], written
-        reach = groups[door] if groups is self.groups else self._everyone
+        changed = groups is not self.groups
+        reach = frozenset[str]().union(*groups.values()) if changed else groups[door]
         self.truth.acknowledge(*batch, door=door, disks=written.copies_durable, reach=reach)
 
     def _keep_reading(self, door: str, number: int) -> None:
@@ -163,7 +163,7 @@ class Load:
         box = None if rng.random() < 0.5 else self._box(rng)
         asked_us = now()
         try:
-            result = ask(client, start, stop, box)
+            result = ask(client, self.truth.collection, (start, stop), box)
         except NodeError:
             with self._lock:
                 self.verdict.read_errors += 1
@@ -226,11 +226,15 @@ class Load:
 
 
 def ask(
-    client: Client, start: int, stop: int, box: tuple[int, int, int, int] | None = None
+    client: Client,
+    collection: str,
+    window: Batch,
+    box: tuple[int, int, int, int] | None = None,
 ) -> Result:
-    """The records [start, stop) of a box in e7, or of the whole domain."""
+    """The records of a window and of a box in e7, or of the whole domain."""
     bbox = None if box is None else tuple(edge / 1e7 for edge in box)
-    return client.query(COLLECTION, bbox=bbox, from_=number_to_time(start), to=number_to_time(stop))
+    start, stop = map(number_to_time, window)
+    return client.query(collection, bbox=bbox, from_=start, to=stop)
 
 
 def inside(truth: Truth, window: Batch, box: tuple[int, int, int, int] | None) -> Bools:

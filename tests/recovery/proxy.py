@@ -135,8 +135,8 @@ class Proxy:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        port = writer.get_extra_info("peername")[1]
-        source = await asyncio.to_thread(self._caller, port)
+        port, own_port = (writer.get_extra_info(end)[1] for end in ("peername", "sockname"))
+        source = await asyncio.to_thread(self._caller, port, own_port)
         if source is None:
             return  # ended before it was looked for
         there, back = self._ways[source, target], self._ways[target, source]
@@ -152,15 +152,19 @@ class Proxy:
         finally:
             far_writer.close()
 
-    def _caller(self, port: int) -> str | None:
-        """The node whose process has this port."""
+    def _caller(self, port: int, own_port: int) -> str | None:
+        """The node whose process has a connection from this port to that one of ours.
+
+        Both count: the system gives one port to several connections with different far ends.
+        """
         for name, process_id in self._process_ids().items():
             try:
                 connections = psutil.Process(process_id).net_connections(kind="tcp")
             except psutil.Error:
                 continue
-            if any(entry.laddr and entry.laddr.port == port for entry in connections):
-                return name
+            for entry in connections:
+                if entry.raddr and (entry.laddr.port, entry.raddr.port) == (port, own_port):
+                    return name
         return None
 
 

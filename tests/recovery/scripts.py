@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from node.cli.main import main as zring_command
-from tests.recovery.load import COLLECTION
 from tests.recovery.stage import Stage
 from tests.recovery.truth import Truth
 from zring.domain import Domain
@@ -66,7 +65,7 @@ def four_z_values(stage: Stage) -> None:
     with stage.cluster.client(first) as client:
         load.write(client, first, (0, len(truth)), "one")
         load.next = len(truth)
-        held = len(client.stored(COLLECTION))
+        held = len(client.stored(truth.collection))
     stage.verdict.notes.append(f"{held} records on {first} before the others start")
     for name in stage.names[1:]:
         stage.cluster.start(name)
@@ -84,7 +83,9 @@ def _tell_places(stage: Stage) -> None:
     found = {}
     for name in stage.names:
         with stage.cluster.client(name) as client:
-            found[name] = set(stage.truth.find(client.stored(COLLECTION)).numbers.tolist())
+            found[name] = set(
+                stage.truth.find(client.stored(stage.truth.collection)).numbers.tolist()
+            )
     for number, value in enumerate(Z_VALUES):
         code = int(stage.truth.code[number])
         on = [name for name in stage.names if number in found[name]]
@@ -208,9 +209,8 @@ def both_sides_join(stage: Stage) -> None:
     joined = ["n5", "n6"]
     with stage.under_load():
         for name in joined:
-            stage.cluster.add(name)
+            stage.add(name)
         whole = [[*group, name] for group, name in zip(groups, joined, strict=True)]
-        stage.names += joined
         stage.split(whole)
         for group, name in zip(groups, joined, strict=True):
             _change(stage, group[0], "join", name)
@@ -221,8 +221,7 @@ def both_sides_join(stage: Stage) -> None:
 def grow_and_shrink(stage: Stage) -> None:
     """A fifth node joins, then one leaves, while records arrive and queries run."""
     with stage.under_load():
-        stage.cluster.add("n5")
-        stage.names.append("n5")
+        stage.add("n5")
         _change(stage, stage.names[0], "join", "n5")
         _wait_moved(stage, "n5", owns=True)
         _change(stage, stage.names[0], "leave", stage.names[1])
@@ -230,6 +229,8 @@ def grow_and_shrink(stage: Stage) -> None:
 
 
 def _change(stage: Stage, door: str, kind: str, node: str) -> None:
+    assert stage.load is not None
+    stage.load.holders = None
     with stage.cluster.client(door) as client:
         client.operations.commit(client.operations.plan(kind, node=node))
 

@@ -132,6 +132,12 @@ class Stage:
         for source, target in _ways_between([frozenset(group) for group in groups]):
             self.cluster.heal_way(source, target)
 
+    def add(self, name: str) -> None:
+        """Start a node that is no founder."""
+        self.cluster.add(name)
+        self.names.append(name)
+        self._set_groups([frozenset(self.names)])
+
     def wait_away(self, name: str, others: Sequence[str]) -> None:
         """Wait until a node says that these are away."""
         self._wait(
@@ -238,7 +244,7 @@ class Stage:
             wanted = certain & held[start:stop]
             try:
                 with self.cluster.client(name) as client:
-                    found = truth.find(ask(client, start, stop).table).numbers
+                    found = truth.find(ask(client, truth.collection, (start, stop)).table).numbers
             except NodeError as error:
                 self.verdict.problems.append(f"{name}, cut off, did not answer: {error}")
                 found = np.empty(0, np.int64)
@@ -254,11 +260,12 @@ class Stage:
 
     def _check_own_word(self, name: str) -> None:
         """Inside its own area a node that is cut off says `local`, no more and no less."""
-        assert self.ring is not None and self.load is not None
+        truth = self.truth
+        assert self.ring is not None and self.load is not None and truth is not None
         box = _box_inside(self.ring, self.ring.owned(name))
         with self.cluster.client(name) as client:
             try:
-                word = ask(client, 0, self.load.next, box).coverage.state
+                word = ask(client, truth.collection, (0, self.load.next), box).coverage.state
             except NodeError as error:
                 word = str(error)
         if word != "local":
@@ -273,7 +280,7 @@ class Stage:
             with self.cluster.client(name) as client:
                 for start, stop in windows(self.load.next):
                     try:
-                        result = ask(client, start, stop)
+                        result = ask(client, truth.collection, (start, stop))
                     except NodeError as error:
                         self.verdict.problems.append(f"{name} does not answer: {error}")
                         continue

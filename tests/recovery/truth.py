@@ -46,6 +46,7 @@ class Truth:
     """All records of a run; thread-safe where writers meet.
 
     Attributes:
+        collection: where they are stored.
         code, sensor, lon, lat: of each record; positions in e7.
         sent_us, acknowledged_us: NEVER until it happened; clock of this machine.
         disks: how many nodes had the record for certain when it was acknowledged.
@@ -55,6 +56,8 @@ class Truth:
 
     def __init__(self, count: int, domain: Domain, *, lon: Int64s, lat: Int64s) -> None:
         """`count` records of sensors at these e7 positions, one after the other."""
+        # Its own in each run: what an earlier one left in an operator's cluster does not count.
+        self.collection = f"recovery-{now():x}"
         self.sensor = np.arange(count, dtype=np.int64) % len(lon)
         self.lon, self.lat = lon[self.sensor], lat[self.sensor]
         self.code = domain.positions_to_codes(lon=self.lon, lat=self.lat)
@@ -131,24 +134,27 @@ class Truth:
         return Found(at[same], len(times) - int(same.sum()))
 
     def certain(
-        self, start: int, stop: int, *, before_us: int, away: Group, holders: HolderMap
+        self, start: int, stop: int, *, before_us: int, away: Group, holders: HolderMap | None
     ) -> Bools:
         """bool[stop - start]: what an answer cannot lack, although the nodes `away` are.
 
         All records when nobody is away. Otherwise those on the disks of all holders, when one of
         these is present, and those whose taker is present for certain: the node that took a record
-        (its door, or a holder to which that handed it) alone knows who still lacks a copy.
+        (its door, or a holder to which that handed it) alone knows who still lacks a copy. Where
+        holders change meanwhile (None), any node in reach may be the taker.
         """
         part = slice(start, stop)
         certain = self.acknowledged_us[part] < before_us
         if not away or not certain.any():
             return certain
         lost = [group & away for group in self.groups]
+        doors = np.array([name in away for name in self.doors], np.bool_)[self.door[part]]
+        if holders is None:
+            return certain & ~np.array([bool(gone) for gone in lost])[self.reach[part]] & ~doors
         sets = holders.holders_of(self.code[part])
         takers = np.array(
             [[bool(set(nodes) & gone) for nodes in holders.sets] for gone in lost], np.bool_
         )[self.reach[part], sets]
-        doors = np.array([name in away for name in self.doors], np.bool_)[self.door[part]]
         sizes = np.array([len(nodes) for nodes in holders.sets])
         remaining = np.array([len(set(nodes) - away) for nodes in holders.sets])
         everywhere = (self.disks[part] >= sizes[sets]) & (remaining[sets] > 0)
