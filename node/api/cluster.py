@@ -1,5 +1,6 @@
 """The cluster as one node sees it: ring, status, health, readiness, metrics."""
 
+import asyncio
 from dataclasses import fields
 from typing import Any
 
@@ -9,6 +10,7 @@ from node.api.coverage import coverage_to_json, spans_to_shape, time_text
 from node.api.metrics import metric, request_metrics
 from node.api.parameters import read_parameters
 from node.api.problems import problem
+from node.api.repair import tasks_to_json
 from node.api.respond import json_response
 from node.api.state import STATE, State
 from node.query import COVERAGE_ORDER
@@ -64,12 +66,13 @@ async def get_status(request: web.Request) -> web.StreamResponse:
     read_parameters(request.rel_url.raw_query_string, _NOTHING)
     state = request.app[STATE]
     status = state.service.status()
-    collections = await state.service.collections()
+    collections, tasks = await asyncio.gather(
+        state.service.collections(), state.service.tasks.all()
+    )
     return json_response(
         {
             "node": state.service.node_id,
             "version": __version__,
-            "state": status.coverage.state,
             "coverage": coverage_to_json(status.coverage, state.domain),
             "ring_digest": state.ring_text(),
             "collections": {
@@ -79,6 +82,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
                 }
                 for name, statistics in sorted(collections.items())
             },
+            **tasks_to_json(tasks, state.domain),
             "refusals": {
                 **status.refusals,
                 **(state.peer_door.refusals() if state.peer_door else {}),
@@ -92,6 +96,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
                     "store_id": member.store_id,
                     "sequence": member.sequence,
                     "unfilled": bool(member.unfilled),
+                    "unfilled_area": spans_to_shape(member.unfilled, state.domain),
                     "owed": member.owed,
                     "area": spans_to_shape(member.owns, state.domain),
                     "holds": spans_to_shape(member.holds, state.domain),

@@ -1,6 +1,6 @@
 """The table of routes: what there is, who may call it, and what OpenAPI says of it."""
 
-from node.api import analysis, cluster, items, pages, plans, store
+from node.api import analysis, cluster, items, pages, plans, repair, store
 from node.api.formats import ARROW
 from node.api.route import Route
 
@@ -162,6 +162,22 @@ ROUTES: tuple[Route, ...] = (
         plans.post_abort,
         "abortMoves",
         "Stop the moves that were not handed over yet",
+        role="admin",
+        body="object",
+    ),
+    Route(
+        "GET",
+        "/cluster/tasks",
+        repair.get_tasks,
+        "getTasks",
+        "What is under way in the whole cluster",
+    ),
+    Route(
+        "POST",
+        "/cluster/repair",
+        repair.post_repair,
+        "repair",
+        "Have every member compare; tell or accept what is lost",
         role="admin",
         body="object",
     ),

@@ -8,8 +8,8 @@ import click
 import orjson
 from rich.console import Console
 
-from node.cli.options import bbox_option, connect, connection_options
-from node.cli.plan import PLAN_FILE, join_options, plan_view, split_connection, without_defaults
+from node.cli.options import bbox_option, connect, connection_options, take_connection
+from node.cli.plan import PLAN_FILE, join_options, plan_view, without_defaults
 from node.errors import BadRequest
 
 
@@ -102,7 +102,7 @@ def rebalance(**options: Any) -> None:
 
 
 def _at_once(kind: str, *, as_json: bool, force: bool, **details: Any) -> None:
-    with connect(**split_connection(details)) as client:
+    with connect(**take_connection(details)) as client:
         plan = client.operations.plan(kind, **without_defaults(details))
         if not as_json:
             Console().print(plan_view(plan))

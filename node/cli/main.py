@@ -24,11 +24,14 @@ OWN_COMMANDS = {
     "plan": "node.cli.plan:plan",
     "query": "node.cli.query:query",
     "rebalance": "node.cli.changes:rebalance",
+    "repair": "node.cli.repair:repair",
     "ring": "node.cli.ring:ring",
     "serve": "node.cli.serve:serve",
     "status": "node.cli.status:status",
+    "tasks": "node.cli.tasks:tasks",
     "token": "node.cli.token:token",
     "version": "node.cli.main:version",
+    "wait": "node.cli.tasks:wait",
 }
 """Name → where it is; imported only when used, so that `zring query` starts no server parts."""
 ENTRY_POINTS = "zring.commands"

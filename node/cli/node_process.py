@@ -33,6 +33,7 @@ from node.service.service import Service
 from node.storage.freed_memory import keep_for_questions
 from node.storage.lmdb_engine import LmdbEngine
 from node.storage.settings import EngineSettings
+from zring.domain import degrees_to_e7
 from zring.errors import DifferentCluster
 from zring.ring import Ring, Settings
 
@@ -207,6 +208,7 @@ def make_service(
         seeds=config.node.seeds,
         client_url=node_url(config),
         peer_address=config.node.advertise or config.node.peer_listen,
+        location=location_e7(config),
         audit=audit,
     )
 
@@ -259,6 +261,14 @@ def stop_event(*, stop_on_eof: bool) -> asyncio.Event:
 
         loop.add_reader(descriptor, read)
     return stop
+
+
+def location_e7(config: Config) -> tuple[int, int] | None:
+    """Where this node stands, as its settings say."""
+    if config.node.location is None:
+        return None
+    lon, lat = config.node.location
+    return degrees_to_e7(lon), degrees_to_e7(lat)
 
 
 def node_url(config: Config) -> str:

@@ -8,16 +8,22 @@ import click
 from node.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+TIMEOUT_S = 30.0
 DEFAULT_URL = "http://127.0.0.1:7070"
 
 
 def connection_options(command: Command) -> Command:
     """`--url`, `--token`, `--tls-…`, `--timeout`: which cluster a command talks to, and as whom."""
+    option = click.option(
+        "--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=TIMEOUT_S,
+        show_default=True, help="Seconds to wait for an answer.",
+    )  # fmt: skip
+    return address_options(option(command))
+
+
+def address_options(command: Command) -> Command:
+    """The same without `--timeout`, for commands in which that says how long to wait in all."""
     for option in (
-        click.option(
-            "--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=30.0,
-            show_default=True, help="Seconds to wait for an answer.",
-        ),
         click.option("--tls-key", envvar="ZRING_TLS_KEY", help="Its private key (PEM)."),
         click.option(
             "--tls-cert", envvar="ZRING_TLS_CERT", help="Own certificate, where one is asked for."

@@ -9,12 +9,17 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from node.cli.options import bbox_option, connect, connection_options
+from node.cli.options import bbox_option, connect, connection_options, take_connection
+from node.cli.tables import bytes_text, duration_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PLAN_FILE = "zring-plan.json"
+RATE_WORDS = {
+    "measured": "as measured lately",
+    "limit": "the limit of a link",
+    "default": "assumed",
+}
 POLICIES = ("place", "halve", "balance")
-BYTES_PER_MEGABYTE = 1_000_000
 
 
 @click.group()
@@ -131,16 +136,8 @@ def _read_days(texts: tuple[str, ...]) -> dict[str, int] | None:
     return days or None
 
 
-def split_connection(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the connection options out of a command's options."""
-    return {name: options.pop(name) for name in CONNECTION if name in options}
-
-
-CONNECTION = ("url", "token", "tls_ca", "timeout_s")
-
-
 def _make(kind: str, *, as_json: bool, out: Path, **details: Any) -> None:
-    with connect(**split_connection(details)) as client:
+    with connect(**take_connection(details)) as client:
         document = client.operations.plan(kind, **without_defaults(details))
     out.write_bytes(orjson.dumps(document))
     if as_json:
@@ -174,7 +171,15 @@ def plan_view(document: dict[str, Any]) -> Table:
     if document["settings"] is not None:
         for name, value in document["settings"].items():
             table.add_row(name, str(value))
-    table.add_row("to carry", f"{document['records']:,} records, about {_megabytes(document)}")
+    table.add_row(
+        "to carry", f"{document['records']:,} records, about {bytes_text(document['bytes'])}"
+    )
+    if "seconds" in document:
+        table.add_row(
+            "time",
+            f"at most {duration_text(document['seconds'])} at "
+            f"{bytes_text(document['bytes_per_s'])}/s ({RATE_WORDS[document['rate_is']]})",
+        )
     table.add_row(
         "imbalance",
         f"{document['imbalance_before']:.2f} → {document['imbalance_after']:.2f} (fullest / mean)",
@@ -182,7 +187,3 @@ def plan_view(document: dict[str, Any]) -> Table:
     risk = sum(int(stop) - int(start) for start, stop in document["at_risk"]) / 2**62
     table.add_row("at risk", f"{risk:.1%} of the domain has fewer copies" if risk else "nothing")
     return table
-
-
-def _megabytes(document: dict[str, Any]) -> str:
-    return f"{document['bytes'] / BYTES_PER_MEGABYTE:,.1f} MB"

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from node.cli.exit_codes import PARTIAL
 from node.cli.options import connect, connection_options
+from node.cli.repair import area_text
+from node.cli.tasks import tasks_table
 from node.client import Client
 
 REFRESH_S = 2.0
@@ -60,12 +62,35 @@ def status_view(document: dict[str, Any]) -> Group:
     coverage = document.get("coverage") or {}
     if coverage.get("state"):
         head.append(f"  answers are {coverage['state']}")
-    parts: list[Text | Table | str] = [head, "", _nodes(document), "", _collections(document)]
+    parts: list[Text | Table | str] = [head, *_coverage_lines(coverage), "", _nodes(document)]
+    if document.get("tasks"):
+        parts += ["", tasks_table(document["tasks"])]
+    parts += [Text(f"{node} {why}") for node, why in (document.get("silent") or {}).items()]
+    parts += ["", _collections(document)]
     refusals = document.get("refusals") or {}
     if refusals:
         lines = [f"{who}  {why}" for who, why in refusals.items()]
         parts += ["", Text("\n".join(["refusals", *lines]), style="yellow")]
     return Group(*parts)
+
+
+def _coverage_lines(coverage: dict[str, Any]) -> list[Text]:
+    """Who is alone since when, what replicas answer for as of when, what nobody answers for."""
+    lines: list[Text] = []
+    if coverage.get("alone_since"):
+        lines.append(Text(f"alone since {coverage['alone_since']}", style="red"))
+    for owner, shape in (coverage.get("replicas") or {}).items():
+        as_of = (coverage.get("replicas_as_of") or {}).get(owner)
+        known = f"as of {as_of}" if as_of else "nobody knows as of when"
+        words = f"replicas answer for {owner}, {known}: {area_text(shape)}"
+        lines.append(Text(words, style="yellow"))
+    for name, words in (
+        ("settling", "records are still being handed over"),
+        ("missing", "nobody in contact can answer for all"),
+    ):
+        if coverage.get(name):
+            lines.append(Text(f"{words}: {area_text(coverage[name])}", style="yellow"))
+    return lines
 
 
 def _nodes(document: dict[str, Any]) -> Table:

@@ -41,5 +41,21 @@ def cell_text(value: Any) -> str:
     return text if len(text) <= TEXT_LENGTH_MAX else text[: TEXT_LENGTH_MAX - 1] + "…"
 
 
+def duration_text(seconds: float) -> str:
+    """ "40 s", "12 min", "3.5 h", "9 d"."""
+    for unit, size in (("d", 172_800), ("h", 7_200), ("min", 120)):
+        if seconds >= size:
+            return f"{seconds / (size / 2):.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def bytes_text(size: float) -> str:
+    """In the unit that needs few digits."""
+    for unit, bytes_of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= bytes_of:
+            return f"{size / bytes_of:.3g} {unit}"
+    return f"{size:.0f} B"
+
+
 def _any_version(rows: pa.Table) -> bool:
     return bool(pc.any(pc.not_equal(rows["version"], 0)).as_py())

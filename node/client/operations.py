@@ -7,7 +7,7 @@ from node.client.channel import Channel
 
 
 class Operations:
-    """Plans, commits, aborts; reached as `client.operations`."""
+    """Plans, commits, aborts, tasks, repair; reached as `client.operations`."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -26,6 +26,36 @@ class Operations:
     def commit(self, plan: dict[str, Any], *, force: bool = False) -> dict[str, Any]:
         """Commit a plan as `plan` gave it; `force` in spite of objections."""
         return self._channel.post_json("/cluster/commit", {"plan": plan, "force": force})
+
+    def tasks(self) -> dict[str, Any]:
+        """What is under way in the whole cluster: moves, hand-overs, what is being filled.
+
+        `settled` is true when nothing is, every member said so, and answers are complete.
+        """
+        return self._channel.json("/cluster/tasks", url=self._channel.url)
+
+    def repair(
+        self,
+        *,
+        bbox: Sequence[float] | None = None,
+        from_: str | None = None,
+        to: str | None = None,
+        accept_loss: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Have every member compare what it has with the others.
+
+        Args:
+            bbox, from_, to: only this area and these days (RFC 3339 with zone); default: all.
+            accept_loss: give up what no node in contact has for certain: areas that answer
+                `partial` answer with what is left.
+            dry_run: only say what would be given up, and which nodes had it.
+        """
+        given: dict[str, Any] = {"accept_loss": accept_loss, "dry_run": dry_run}
+        if bbox is not None:
+            given["bbox"] = list(bbox)
+        times = {name: text for name, text in (("from", from_), ("to", to)) if text is not None}
+        return self._channel.post_json("/cluster/repair", {**given, **times})
 
     def abort(self, bbox: Sequence[float] | None = None) -> dict[str, Any]:
         """Stop the moves that were not handed over yet, everywhere or in a box."""

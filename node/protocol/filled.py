@@ -101,6 +101,20 @@ class Filled:
             unsaid = union(unsaid, subtract(theirs, said))
         return subtract(said_by_some, unsaid) if self._rules.every_filled_verifies else said_by_some
 
+    def waits_for(
+        self, held: Spans, others: Mapping[str, Spans], *, agreeing: frozenset[str]
+    ) -> dict[str, Spans]:
+        """Filled node in contact → codes in which it has not yet said that this node has all
+        that it has; arguments as in `verified`."""
+        wanted = subtract(held, self.spans)
+        unsaid: dict[str, Spans] = {}
+        for node, filled in sorted(others.items()):
+            said = self._said.get(node, ()) if node in agreeing else ()
+            left = subtract(intersect(wanted, filled), said)
+            if left:
+                unsaid[node] = left
+        return unsaid
+
     def acceptable(self, spans: Spans, held: Spans, others: Mapping[str, Spans]) -> Spans:
         """Of some codes those whose loss a person may accept: held, and nobody in contact is
         filled there."""

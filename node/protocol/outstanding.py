@@ -69,6 +69,7 @@ class Work:
     Attributes:
         number: what has a greater one came later and is not the job's.
         uncompared: codes of all collections and times.
+        stretches: (spans, first day, day after the last) that are uncompared for these days only.
         places: collection → slot → spans of the cells in which copies failed.
     """
 
@@ -76,6 +77,7 @@ class Work:
     number: int
     uncompared: Spans
     places: Mapping[str, Mapping[int, Spans]]
+    stretches: tuple[tuple[Spans, int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,11 +86,12 @@ class _Holder:
 
     marks: list[tuple[int, Spans]] = field(default_factory=list)
     checks: list[tuple[int, Spans]] = field(default_factory=list)
+    stretches: list[tuple[int, Spans, int, int]] = field(default_factory=list)
     places: dict[Place, int] = field(default_factory=dict)
     late: dict[int, int] = field(default_factory=dict)
 
     def due(self) -> bool:
-        return bool(self.marks or self.checks or self.places)
+        return bool(self.marks or self.checks or self.stretches or self.places)
 
 
 class Outstanding:
@@ -106,6 +109,17 @@ class Outstanding:
         if spans:
             _add(self._holder(holder).marks, self._next(), spans)
             self.epoch += 1
+
+    def mark_days(self, holder: str, spans: Spans, *, day_start: int, day_stop: int) -> None:
+        """The same for some days only: somebody asks for a comparison."""
+        if not spans:
+            return
+        stretches = self._holder(holder).stretches
+        if len(stretches) >= MARKS_MAX:
+            self.mark(holder, spans)
+            return
+        stretches.append((self._next(), spans, day_start, day_stop))
+        self.epoch += 1
 
     def check(self, holder: str, spans: Spans) -> None:
         """Compare these codes again without a reason for doubt: a job, but no word of it."""
@@ -170,7 +184,13 @@ class Outstanding:
             collection: {slot: cells_to_spans(found) for slot, found in slots.items()}
             for collection, slots in cells.items()
         }
-        return Work(holder, self._number, uncompared, places)
+        return Work(
+            holder,
+            self._number,
+            uncompared,
+            places,
+            tuple((spans, start, stop) for _, spans, start, stop in known.stretches),
+        )
 
     def done(self, work: Work) -> None:
         """All of it was compared, and the holder has what it lacked; later trouble stays."""
@@ -179,6 +199,7 @@ class Outstanding:
             return
         known.marks = _after(known.marks, work)
         known.checks = _after(known.checks, work)
+        known.stretches = [stretch for stretch in known.stretches if stretch[0] > work.number]
         known.places = {
             place: number for place, number in known.places.items() if number > work.number
         }
@@ -196,6 +217,8 @@ class Outstanding:
         )
         for _, marked in known.marks:
             spans = union(spans, marked)
+        for _, marked, _, _ in known.stretches:
+            spans = union(spans, marked)
         return spans
 
     def summary(self) -> dict[str, Spans]:
@@ -208,7 +231,12 @@ class Outstanding:
         return {
             holder: count
             for holder, known in sorted(self._by_holder.items())
-            if (count := len(known.places) + len(known.late) + len(known.marks))
+            if (
+                count := len(known.places)
+                + len(known.late)
+                + len(known.marks)
+                + len(known.stretches)
+            )
         }
 
     def _holder(self, holder: str) -> _Holder:

@@ -4,7 +4,8 @@ As plain values a word is a list. Places are append-only and those beyond the la
 
     0 node, 1 cluster, 2 incarnation, 3 version, 4 store id, 5 sequence, 6 birth, 7 address, 8 url,
     9 records, 10 ring digest, 11 clock_us, 12 life (index in `LIVES`), 13 filled: spans,
-    14 owed: {holder: spans}, 15 stores: {node: [store id, sequence]}
+    14 owed: {holder: spans}, 15 stores: {node: [store id, sequence]},
+    16 location: [lon, lat] in e7, or nil; absent in words of older versions
 
 Spans are a flat list: the number of low bits that are 0 in all ends, then the ends without these
 bits, each as the difference from the one before it: areas of whole grains cost few bytes.
@@ -16,6 +17,7 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 from node.errors import BadRequest
+from zring.domain import E7_PER_DEGREE
 from zring.morton import CODE_BITS, CODE_STOP
 from zring.span import Spans
 
@@ -45,6 +47,7 @@ class Word:
         filled: codes for which its store is filled; may include some that it no longer holds.
         owed: holder → spans in which that holder may lack records that this node has; bounded.
         stores: node → (store id, greatest sequence seen): what it remembers of others' stores.
+        location: where it stands (lon, lat; e7), for plans; None where nobody said.
     """
 
     node: str
@@ -63,6 +66,7 @@ class Word:
     filled: Spans = ()
     owed: Mapping[str, Spans] = field(default_factory=dict)
     stores: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    location: tuple[int, int] | None = None
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -89,6 +93,7 @@ def word_to_plain(word: Word) -> list[Any]:
         spans_to_plain(word.filled),
         {holder: spans_to_plain(spans) for holder, spans in sorted(word.owed.items())},
         {node: list(known) for node, known in sorted(word.stores.items())},
+        None if word.location is None else list(word.location),
     ]
 
 
@@ -121,6 +126,7 @@ def plain_to_word(plain: object) -> Word:
         filled=plain_to_spans(plain[13]),
         owed={holder: plain_to_spans(spans) for holder, spans in places.entries(14)},
         stores={node: _store(known) for node, known in places.entries(15)},
+        location=_location(plain[16]) if len(plain) > 16 else None,
     )
 
 
@@ -204,6 +210,21 @@ def _store(known: object) -> tuple[str, int]:
         if isinstance(store_id, str) and isinstance(sequence, int) and sequence >= 0:
             return store_id, sequence
     raise _malformed(15, known)
+
+
+def _location(known: object) -> tuple[int, int] | None:
+    if known is None:
+        return None
+    if isinstance(known, list | tuple) and len(known) == 2:
+        lon, lat = known
+        if (
+            type(lon) is int
+            and type(lat) is int
+            and abs(lon) <= 180 * E7_PER_DEGREE
+            and abs(lat) <= 90 * E7_PER_DEGREE
+        ):
+            return lon, lat
+    raise _malformed(16, known)
 
 
 def _malformed(place: int, value: object) -> BadRequest:

@@ -58,6 +58,12 @@ class Filling:
             return ()
         return accepted
 
+    def waits_for(self) -> Mapping[str, Spans]:
+        """Filled member in contact → codes in which this node waits for its word that nothing
+        lacks here."""
+        holding = self._parts.members.holding
+        return holding.filled.waits_for(holding.held, self._others(), agreeing=self._agreeing())
+
     async def _judge(self) -> None:
         """Give up the claim where others remember another store, or a newer state of this one."""
         members = self._parts.members
@@ -74,11 +80,14 @@ class Filling:
         if not subtract(holding.held, holding.filled.spans):
             return
         digest = holding.ring.digest()
-        view = members.view()
-        agreeing = frozenset(node for node, ring in view.rings.items() if ring == digest)
-        verified = holding.filled.verified(holding.held, self._others(), agreeing=agreeing)
+        verified = holding.filled.verified(holding.held, self._others(), agreeing=self._agreeing())
         if verified:
             await holding.fill(verified, ring_digest=digest)
+
+    def _agreeing(self) -> frozenset[str]:
+        view = self._parts.members.view()
+        digest = view.ring.digest()
+        return frozenset(node for node, ring in view.rings.items() if ring == digest)
 
     def _others(self) -> Mapping[str, Spans]:
         standing = self._parts.members.view().standing

@@ -16,6 +16,7 @@ from node.protocol.word import plain_to_spans
 from node.query import TIME_MAX, TIME_MIN, AggregateQuery
 from node.service.aggregate import Aggregator, check_aggregate, partial_to_message
 from node.service.catalogue import statistics_to_plain
+from node.service.cluster_tasks import TaskBoard
 from node.service.filled import Filling
 from node.service.gossip import Gossip
 from node.service.latest import Latest
@@ -25,6 +26,7 @@ from node.service.mover.mover import Mover
 from node.service.parts import Parts
 from node.service.plans import Plans
 from node.service.read import PAGE_BYTES_MAX, page_to_header
+from node.service.repairs import Repairs
 from node.service.selection import header_to_query, select
 from node.service.write import Batch, Writer, reply_to_header
 from zring.errors import DifferentCluster
@@ -56,6 +58,8 @@ class Handlers:
         filling: Filling,
         mover: Mover,
         answers: Answers,
+        tasks: TaskBoard,
+        repairs: Repairs,
     ) -> None:
         self._parts = parts
         self._plans = plans
@@ -65,6 +69,8 @@ class Handlers:
         self._gossip = gossip
         self._filling = filling
         self._mover = mover
+        self._tasks = tasks
+        self._repairs = repairs
         self._by_kind: dict[str, Callable[[Message], Awaitable[_Reply]]] = {
             "gossip": self._talk,
             "ring": self._ring,
@@ -80,6 +86,8 @@ class Handlers:
             "digests": answers.digests,
             "offer": answers.offer,
             "repair": answers.repair,
+            "accept_loss": self._accept_loss,
+            "tasks": self._tell_tasks,
         }
 
     async def handle(self, message: Message) -> Message:
@@ -194,6 +202,13 @@ class Handlers:
 
     async def _load(self, _message: Message) -> _Reply:
         return await self._plans.answer_load()
+
+    async def _accept_loss(self, message: Message) -> _Reply:
+        spans = plain_to_spans(message.header.get("spans"))
+        return await self._repairs.answer_accept_loss(spans), b""
+
+    async def _tell_tasks(self, _message: Message) -> _Reply:
+        return self._tasks.answer(), b""
 
     async def _in_step(self, message: Message) -> _Reply:
         header = message.header

@@ -80,6 +80,7 @@ class Members:
         engine: Engine,
         clock: Clock,
         link: LinkPreset,
+        location: tuple[int, int] | None = None,
         counters: Counters,
         rules: Rules,
     ) -> None:
@@ -87,6 +88,7 @@ class Members:
         self.url = url
         self.address = address
         self.link = link
+        self._location = location
         self._engine = engine
         self._clock = clock
         self._counters = counters
@@ -217,7 +219,15 @@ class Members:
             filled=self.holding.filled.spans,
             owed=self.outstanding.summary(),
             stores=dict(sorted(self._stores.items())),
+            location=self._location,
         )
+
+    def location_of(self, node: str) -> tuple[int, int] | None:
+        """Where a member stands (lon, lat; e7), as it says; None where it does not."""
+        if node == self.node_id:
+            return self._location
+        member = self.health.members.find(node)
+        return member.word.location if member is not None and member.word else None
 
     def verdict(self) -> Verdict:
         """What to make of this node's own store, by what others remember of it."""

@@ -6,7 +6,9 @@ make the second one when the new owners are filled. Every step may be repeated.
 """
 
 import asyncio
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgpack
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from node.errors import BadRequest, NodeError
 from node.peer.transport import Message
 from node.protocol.planning import PlanRequest, make_plan, objections
+from node.service.mover.mover import Mover
 from node.service.parts import Parts
 from node.storage.bucket_digests import DAY_MAX, DAY_MIN
 from zring.errors import InvalidPlan
@@ -23,31 +26,59 @@ from zring.plan import Plan, apply_first, apply_second
 from zring.ring import Ring, to_document
 from zring.span import EVERYTHING, Spans, intersect, normalise
 
+DEFAULT_BYTES_PER_S = 4_000_000
+"""Where nothing was measured and no limit is set: 100,000 records of 40 bytes a second."""
 RECORD_BYTES = 40.0
 """What a record takes on the wire while nothing is stored that could be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long a plan will take.
+
+    Attributes:
+        seconds: with everything sent over one link; several in parallel need less.
+        rate_is: where the rate comes from: `measured` (by the movers lately), `limit` (of each
+            link, by the settings) or `default`.
+    """
+
+    seconds: float
+    bytes_per_s: int
+    rate_is: Literal["measured", "limit", "default"]
+
+
+@dataclass(frozen=True, slots=True)
+class _NodeLoad:
+    """What one node has: records by grain, what one takes, and how fast its mover was."""
+
+    grains: Int64s
+    records: Int64s
+    record_bytes: float
+    bytes_per_s: int
 
 
 class Plans:
     """The planner and committer of one node."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, mover: Mover, *, link_bytes_per_s_max: int) -> None:
         self._parts = parts
+        self._mover = mover
+        self._link_bytes_per_s_max = link_bytes_per_s_max
+        self._measured = 0
 
     async def load(self) -> Load:
         """Records by grain over the cluster: of each grain the most that a node has."""
         parts = self._parts
         contact = sorted(parts.members.view().standing.contact - {parts.node_id})
         answers = await asyncio.gather(*(self._ask(node) for node in contact))
-        grains, records, sizes = await self._own()
-        sizes_known = [
-            size for size in (sizes, *(answer[2] for answer in answers if answer)) if size
-        ]
-        found = [(grains, records), *((answer[0], answer[1]) for answer in answers if answer)]
-        every = np.unique(np.concatenate([part[0] for part in found]))
+        found = [await self._own(), *(answer for answer in answers if answer is not None)]
+        every = np.unique(np.concatenate([part.grains for part in found]))
         most = np.zeros(len(every), np.int64)
-        for part_grains, part_records in found:
-            at = np.searchsorted(every, part_grains)
-            most[at] = np.maximum(most[at], part_records)
+        for part in found:
+            at = np.searchsorted(every, part.grains)
+            most[at] = np.maximum(most[at], part.records)
+        self._measured = max(part.bytes_per_s for part in found)
+        sizes_known = [part.record_bytes for part in found if part.record_bytes]
         record_bytes = sum(sizes_known) / len(sizes_known) if sizes_known else RECORD_BYTES
         return Load(every, most, record_bytes)
 
@@ -57,7 +88,18 @@ class Plans:
         Raises:
             InvalidPlan, OutsideDomain, InvalidDocument: says what would help.
         """
+        if request.kind == "join" and request.lon is None and request.lat is None:
+            request = self._placed(request)
         return make_plan(request, self._parts.members.ring, await self.load())
+
+    def estimate(self, plan: Plan) -> Estimate:
+        """How long a plan made here a moment ago will take."""
+        limit = self._link_bytes_per_s_max
+        if self._measured:
+            return Estimate(plan.bytes / self._measured, self._measured, "measured")
+        if limit:
+            return Estimate(plan.bytes / limit, limit, "limit")
+        return Estimate(plan.bytes / DEFAULT_BYTES_PER_S, DEFAULT_BYTES_PER_S, "default")
 
     async def commit(self, plan: Plan, *, force: bool = False) -> Ring:
         """Make the first change of a plan and tell everybody in contact.
@@ -100,9 +142,23 @@ class Plans:
 
     async def answer_load(self) -> tuple[dict[str, object], bytes]:
         """This node's part of `load`, for another node."""
-        grains, records, record_bytes = await self._own()
-        body = msgpack.packb([grains.astype("<i8").tobytes(), records.astype("<i8").tobytes()])
-        return {"record_bytes": record_bytes}, bytes(body)
+        own = await self._own()
+        body = msgpack.packb(
+            [own.grains.astype("<i8").tobytes(), own.records.astype("<i8").tobytes()]
+        )
+        return {"record_bytes": own.record_bytes, "bytes_per_s": own.bytes_per_s}, bytes(body)
+
+    def _placed(self, request: PlanRequest) -> PlanRequest:
+        """The request with the position that the node tells of itself, where that helps."""
+        members = self._parts.members
+        location = members.location_of(request.node)
+        if location is None or request.archive or request.policy == "halve":
+            return request
+        lon, lat = location
+        domain = self._parts.domain
+        if not (domain.west <= lon <= domain.east and domain.south <= lat <= domain.north):
+            return request
+        return replace(request, lon=lon, lat=lat)
 
     async def _publish(self, ring: Ring) -> Ring:
         parts = self._parts
@@ -123,7 +179,7 @@ class Plans:
             # It learns of the ring with the next exchange.
             return
 
-    async def _own(self) -> tuple[Int64s, Int64s, float]:
+    async def _own(self) -> _NodeLoad:
         engine, ring = self._parts.engine, self._parts.members.ring
         grains, records = np.empty(0, np.int64), np.empty(0, np.int64)
         statistics = engine.statistics()
@@ -142,9 +198,11 @@ class Plans:
             sums[np.searchsorted(both, found.cells)] += found.counts
             grains, records = both, sums
         size = statistics.bytes_live / statistics.records if statistics.records else 0.0
-        return grains, records, size
+        peers = self._mover.statistics().peers.values()
+        rate = max((progress.bytes_per_s for progress in peers), default=0)
+        return _NodeLoad(grains, records, size, rate)
 
-    async def _ask(self, node: str) -> tuple[Int64s, Int64s, float] | None:
+    async def _ask(self, node: str) -> _NodeLoad | None:
         parts = self._parts
         deadline_ms = parts.clock.now_ms() + parts.limits.peer_timeout_ms
         try:
@@ -157,14 +215,15 @@ class Plans:
             return None
 
 
-def _read_load(reply: Message) -> tuple[Int64s, Int64s, float]:
+def _read_load(reply: Message) -> _NodeLoad:
     try:
         grains, records = (
             np.frombuffer(column, "<i8").astype(np.int64) for column in msgpack.unpackb(reply.body)
         )
         record_bytes = float(reply.header["record_bytes"])
+        bytes_per_s = int(reply.header.get("bytes_per_s", 0))
     except (ValueError, TypeError, KeyError, msgpack.UnpackException):
         raise BadRequest("the node's load cannot be read", field="load") from None
     if len(grains) != len(records):
         raise BadRequest("the node's load has columns of different length", field="load")
-    return grains, records, record_bytes
+    return _NodeLoad(grains, records, record_bytes, max(0, bytes_per_s))

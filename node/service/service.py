@@ -22,6 +22,7 @@ from node.records import Rows
 from node.service.aggregate import Aggregator
 from node.service.audit import Audit, NoAudit
 from node.service.catalogue import Catalogue
+from node.service.cluster_tasks import TaskBoard
 from node.service.counters import Counters
 from node.service.delivery import Delivery
 from node.service.filled import Filling
@@ -38,6 +39,7 @@ from node.service.parts import Parts
 from node.service.peers import Peers
 from node.service.plans import Plans
 from node.service.read import Reader
+from node.service.repairs import Repairs
 from node.service.status import ClusterStatus, look
 from node.service.tasks import Tasks
 from node.service.write import Batch, Writer
@@ -59,6 +61,7 @@ class Service:
         seeds: peer addresses to find the others by.
         client_url: where clients reach this node; told to the others.
         peer_address: where peers reach this node.
+        location: where it stands (lon, lat; e7); told to the others, for plans.
         rules: all of them, but for what the simulation switches off.
         audit: where administrative calls and refusals are written; None keeps nothing.
     """
@@ -77,6 +80,7 @@ class Service:
         seeds: tuple[str, ...] = (),
         client_url: str = "",
         peer_address: str = "",
+        location: tuple[int, int] | None = None,
         rules: Rules = ALL_RULES,
         audit: Audit | None = None,
     ) -> None:
@@ -93,6 +97,7 @@ class Service:
             seeds=seeds,
             url=client_url,
             address=peer_address,
+            location=location,
             engine=engine,
             clock=clock,
             link=link,
@@ -131,9 +136,21 @@ class Service:
         self._gossip = Gossip(self._parts, self._mover)
         self._filling = Filling(self._parts)
         self._flipping = Flipping(self._parts, gate, self._mover)
-        self.plans = Plans(self._parts)
+        self.plans = Plans(
+            self._parts, self._mover, link_bytes_per_s_max=mover.link_bytes_per_s_max
+        )
         """Plans and commits changes of the ring."""
-        self._handlers = Handlers(
+        self.tasks = TaskBoard(
+            self._parts, mover=self._mover, filling=self._filling, flipping=self._flipping
+        )
+        """What is under way, here and at the others."""
+        self.repairs = Repairs(self._parts, mover=self._mover, filling=self._filling)
+        """Comparisons that somebody asks for, and losses that somebody accepts."""
+        self._handlers = self._make_handlers()
+        self._queries = _Queries(self._parts)
+
+    def _make_handlers(self) -> Handlers:
+        return Handlers(
             self._parts,
             plans=self.plans,
             writer=self._writer,
@@ -143,8 +160,9 @@ class Service:
             mover=self._mover,
             answers=Answers(self._parts, self._mover),
             filling=self._filling,
+            tasks=self.tasks,
+            repairs=self.repairs,
         )
-        self._queries = _Queries(self._parts)
 
     @property
     def node_id(self) -> str:

@@ -17,7 +17,7 @@ from node.service.mover.link import digests_to_bytes
 from node.service.mover.mover import Mover
 from node.service.mover.region import plain_to_region
 from node.service.parts import Parts
-from node.storage.bucket_digests import DAY_US, NO_DIGESTS
+from node.storage.bucket_digests import DAY_MAX, DAY_MIN, DAY_US, NO_DIGESTS
 from node.storage.engine import Scan
 from zring.digest import UInt64s, hash_words
 from zring.morton import CODE_BITS, CODE_STOP, Int64s
@@ -90,9 +90,14 @@ class Answers:
         return self._common(), np.packbits(lacking).tobytes()
 
     async def repair(self, message: Message) -> Reply:
-        """Compare these codes with every other holder, whatever is known."""
+        """Compare these codes and days with every other holder, whatever is known."""
         spans = message.header.get("spans")
-        self._mover.repair(EVERYTHING if spans is None else plain_to_spans(spans))
+        day_start, day_stop = _days(message.header.get("days", (DAY_MIN, DAY_MAX)))
+        self._mover.repair(
+            EVERYTHING if spans is None else plain_to_spans(spans),
+            day_start=day_start,
+            day_stop=day_stop,
+        )
         return {}, b""
 
     def _common(self) -> dict[str, Any]:
@@ -167,6 +172,14 @@ def _cells_around(code: Int64s, grain_level: int) -> Spans:
         if len(cells) <= CELLS_READ_MAX or not level:
             return cells_to_spans((level, cell) for cell in cells.tolist())
         level -= 1
+
+
+def _days(pair: object) -> tuple[int, int]:
+    if isinstance(pair, list | tuple) and len(pair) == 2:
+        start, stop = pair
+        if type(start) is int and type(stop) is int and DAY_MIN <= start < stop <= DAY_MAX:
+            return start, stop
+    raise BadRequest(f"days={str(pair)[:100]} is no pair of rising days", field="days")
 
 
 def _level(header: Mapping[str, Any], name: str, most: int) -> int:

@@ -18,6 +18,7 @@ from node.service.mover.progress import PeerProgress, Progress
 from node.service.mover.region import Region, regions_of
 from node.service.mover.release import Release
 from node.service.parts import Parts
+from node.storage.bucket_digests import DAY_MAX, DAY_MIN
 from zring.span import EVERYTHING, Spans, intersect, subtract
 
 RETRY_MS = 500
@@ -111,13 +112,20 @@ class Mover:
         now_ms = self._parts.clock.now_ms()
         return self._foreground.busy(self._parts.counters.served, now_ms=now_ms)
 
-    def repair(self, spans: Spans = EVERYTHING) -> None:
-        """Compare these codes with every other holder of them, whatever is known."""
+    def repair(
+        self, spans: Spans = EVERYTHING, *, day_start: int = DAY_MIN, day_stop: int = DAY_MAX
+    ) -> None:
+        """Compare these codes and days with every other holder of them, whatever is known."""
         members = self._parts.members
         holders = members.view().holders
         for node in holders.nodes:
-            if node != self._parts.node_id:
-                members.outstanding.mark(node, intersect(spans, holders.spans_of(node)))
+            held = intersect(spans, holders.spans_of(node))
+            if node == self._parts.node_id:
+                continue
+            if (day_start, day_stop) == (DAY_MIN, DAY_MAX):
+                members.outstanding.mark(node, held)
+            else:
+                members.outstanding.mark_days(node, held, day_start=day_start, day_stop=day_stop)
         self.start_due()
 
     async def settle(self, node: str, spans: Spans, *, deadline_ms: int) -> bool:
@@ -177,8 +185,8 @@ class Mover:
         parts = self._parts
         work = parts.members.outstanding.work(name)
         collections = parts.engine.statistics().collections
-        peer.progress = progress = Progress(
-            started_us=parts.clock.now_us(), records_moved=peer.progress.records_moved
+        peer.progress = progress = peer.progress.next_job(
+            now_us=parts.clock.now_us(), now_ms=parts.clock.now_ms()
         )
         link = self._link(name, progress)
         try:

@@ -6,6 +6,8 @@ from typing import Literal
 Phase = Literal["idle", "comparing", "sending", "waiting"]
 RATE_WINDOW_MS = 5_000
 """Rates are those of about the last five seconds."""
+RATE_WINDOW_MS_MIN = 2_500
+"""At first they are the mean since the job began, with what came in a burst spread over this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,18 @@ class Progress:
     bytes_moved: int = 0
     _rate: float = 0.0
     _rate_at_ms: int = 0
+    _measured_ms: int = 0
+
+    def next_job(self, *, now_us: int, now_ms: int) -> "Progress":
+        """Of the job that follows on this one: what was measured so far stays."""
+        return Progress(
+            started_us=now_us,
+            records_moved=self.records_moved,
+            bytes_moved=self.bytes_moved,
+            _rate=self._rate,
+            _rate_at_ms=now_ms,
+            _measured_ms=self._measured_ms,
+        )
 
     def found(self, *, buckets: int, records: int) -> None:
         """Some buckets differ."""
@@ -59,7 +73,8 @@ class Progress:
         self.records_moved += records
         self.bytes_moved += size
         gone_ms = max(1, now_ms - self._rate_at_ms)
-        share = min(1.0, gone_ms / RATE_WINDOW_MS)
+        self._measured_ms = min(RATE_WINDOW_MS, self._measured_ms + gone_ms)
+        share = min(1.0, gone_ms / max(RATE_WINDOW_MS_MIN, self._measured_ms))
         self._rate += share * (size * 1_000 / gone_ms - self._rate)
         self._rate_at_ms = now_ms
 

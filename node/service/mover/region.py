@@ -40,12 +40,14 @@ class Region:
 
 
 def regions_of(work: Work, collections: Iterable[str]) -> list[Region]:
-    """What a job compares: uncompared codes of all collections, and places of failed copies."""
+    """What a job compares: what is uncompared of all collections, and places of failed copies."""
     regions: list[Region] = []
     for collection in sorted({*collections, *work.places}):
         for foreign in (False, True):
             if work.uncompared:
                 regions.append(Region(collection, bounded(work.uncompared), foreign))
+            for spans, day_start, day_stop in work.stretches:
+                regions.append(Region(collection, bounded(spans), foreign, day_start, day_stop))
             for slot, spans in sorted(work.places.get(collection, {}).items()):
                 left = subtract(spans, work.uncompared)
                 start = slot * SLOT_DAYS

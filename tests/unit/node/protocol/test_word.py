@@ -45,6 +45,8 @@ WORDS = st.builds(
     filled=SPANS,
     owed=st.dictionaries(NAMES, SPANS, max_size=3),
     stores=st.dictionaries(NAMES, st.tuples(NAMES, NUMBERS), max_size=3),
+    location=st.none()
+    | st.tuples(st.integers(-1_800_000_000, 1_800_000_000), st.integers(-900_000_000, 900_000_000)),
 )
 PLAIN: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 2**64) | st.text(max_size=3),

@@ -27,6 +27,9 @@ KINDS = (
     "offer",
     "in_step",
     "repair",
+    "accept_loss",
+    "tasks",
+    "load",
     "?",
 )
 JUNK: list[Any] = [None, -1, 2**63, "x", b"\x00", [], [[1]], {}, {"op": "no"}, True, 1.5, [[5, 2]]]
