@@ -76,6 +76,18 @@ class ZringCluster:
         process = self._processes[name]
         return process.wait_until(lambda: self._is_ready(name), timeout_s=START_TIMEOUT_S)
 
+    def restart_node(self, name: str, *, wiped: bool = False) -> None:
+        """Stop a node and start it again, with an empty disk if wiped; `wait_ready` follows."""
+        self._processes.pop(name).stop()
+        if wiped:
+            shutil.rmtree(self.folder / name)
+        self.start_node(name)
+
+    def owed(self, name: str, other: str) -> int:
+        """How much a node has still to compare with another."""
+        status = orjson.loads(self._get(name, "/cluster/status"))
+        return next(int(entry["owed"]) for entry in status["nodes"] if entry["id"] == other)
+
     def process(self, name: str) -> ServerProcess:
         """The process of a node."""
         return self._processes[name]

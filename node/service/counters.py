@@ -24,6 +24,8 @@ class Counters:
     copies_failed: int = 0
     records_moved: int = 0
     records_removed: int = 0
+    mover_bytes_sent: int = 0
+    mover_bytes_received: int = 0
     peer_calls: int = 0
     peer_failures: int = 0
     peer_requests: int = 0

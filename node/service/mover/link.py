@@ -110,6 +110,8 @@ class Link:
             deadline_ms=parts.clock.now_ms() + timeout_ms,
             timeout_ms=timeout_ms,
         )
+        parts.counters.mover_bytes_sent += len(body)
+        parts.counters.mover_bytes_received += len(reply.body)
         parts.members.check_store(self.peer, reply.header)
         self._busy_there = bool(reply.header.get("busy"))
         return reply
