@@ -16,11 +16,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from node.records import JSON, Key, Rows, content_hashes, json_text
+from node.records import JSON, Key, Rows, concat_rows, content_hashes, json_text
+from node.storage.bucket_digests import (
+    DAY_MAX,
+    DAY_MIN,
+    DAY_US,
+    BucketDigests,
+    digests_of_rows,
+)
+from node.storage.bucket_set import Bucket
 from node.storage.engine import Scan
 from node.storage.lmdb_engine import LmdbEngine
 from node.storage.settings import EngineSettings
+from zring.digest import SetDigest
 from zring.domain import DEMO_DOMAIN
+from zring.morton import CODE_BITS
+from zring.span import EVERYTHING
 
 Record = dict[str, Any]
 
@@ -182,6 +193,66 @@ class EngineAgainstDict(RuleBasedStateMachine):
         self.loop.run_until_complete(self.engine.close())
         self.engine = LmdbEngine.open(self.folder, domain=DEMO_DOMAIN, settings=TINY)
         assert (self.engine.store_id, self.engine.sequence) == (store_id, self.sequence)
+
+    def everything(self) -> Rows:
+        """All newest records, deletions too."""
+        parts, after = [], None
+        while True:
+            step = self.engine.scan(Scan("c", deletions=True), after=after)
+            parts.append(step.rows)
+            after = step.resume
+            if after is None:
+                return concat_rows(parts)
+
+    def ask_digests(self, level: int, *, by_day: bool) -> BucketDigests:
+        return self.loop.run_until_complete(
+            self.engine.digests(
+                "c",
+                level=level,
+                spans=EVERYTHING,
+                day_start=DAY_MIN,
+                day_stop=DAY_MAX,
+                by_day=by_day,
+            )
+        )
+
+    @rule(level=st.sampled_from([0, 3, 8, 20, 31]), by_day=st.booleans())
+    def digests(self, level: int, by_day: bool) -> None:
+        found = self.ask_digests(level, by_day=by_day)
+        expected = digests_of_rows("c", self.everything(), level=level, by_day=by_day)
+        for name in ("cells", "days", "totals", "counts"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+    @precondition(lambda self: self.twin)
+    @rule(data=st.data(), level=st.sampled_from([1, 8, 20]))
+    def remove(self, data: st.DataObject, level: int) -> None:
+        known = self.ask_digests(level, by_day=True)
+        places = data.draw(
+            st.lists(st.integers(0, len(known) - 1), min_size=1, max_size=4, unique=True)
+        )
+        wrong = data.draw(st.sets(st.sampled_from(places), max_size=1))
+        shift = CODE_BITS - 2 * level
+        buckets = [
+            Bucket(
+                int(known.cells[at]) << shift,
+                (int(known.cells[at]) + 1) << shift,
+                int(known.days[at]),
+                SetDigest(int(known.totals[at]) ^ (at in wrong), int(known.counts[at])),
+            )
+            for at in places
+        ]
+        removed = self.loop.run_until_complete(self.engine.remove("c", buckets, expected_meta={}))
+        assert removed == tuple(at not in wrong for at in places)
+        gone = {(b.start, b.day) for b, is_gone in zip(buckets, removed, strict=True) if is_gone}
+        for code, when, sensor in list(self.twin):
+            if (code >> shift << shift, when // DAY_US) in gone:
+                del self.twin[code, when, sensor]
+
+    @rule(day=st.integers(-1, 1))
+    def expire(self, day: int) -> None:
+        self.loop.run_until_complete(self.engine.expire("c", day))
+        for key in [key for key in self.twin if key[1] < day * DAY_US]:
+            del self.twin[key]
 
     @precondition(lambda self: self.twin)
     @rule(data=st.data())
