@@ -133,6 +133,7 @@ WAN = replace(
     period_ms=10_000,
     timeout_ms=6_000,
     relay_timeout_ms=14_000,
+    relays=2,
     probe_all_max=0,
     rumours_max=8,
     ages_max=6,

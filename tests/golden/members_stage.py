@@ -128,7 +128,14 @@ class MembersStage:
     ) -> None:
         self._lives += 1
         self._model.start(
-            address, word, known, away=tuple(known), run=self._lives, seeds=seeds, founding=founding
+            address,
+            word,
+            known,
+            tuple(known),
+            away=tuple(known),
+            run=self._lives,
+            seeds=seeds,
+            founding=founding,
         )
 
     @staticmethod

@@ -37,6 +37,8 @@ class ModelNode:
     up: bool = True
     founding: int = FOUNDING
     said: Word | None = None
+    ahead_ms: int = 0
+    """Of its clock before the model's; nobody else ever learns it."""
 
     @property
     def membership(self) -> Membership:
@@ -80,35 +82,37 @@ class Model:
             for index, name in enumerate(names)
         }  # fmt: skip
         for index, name in enumerate(names):
-            self.start(name, words[name], known, away=(), run=index + 1)
+            self.start(name, words[name], known, names, away=(), run=index + 1)
 
     def start(
         self,
         name: str,
         word: Word,
         known: Mapping[str, Member],
+        names: tuple[str, ...],
         *,
         away: Iterable[str],
         run: int,
         seeds: Iterable[str] = (),
         founding: int = FOUNDING,
+        ahead_ms: int = 0,
     ) -> None:
-        """A node comes up with what it remembers."""
+        """A node comes up with what it remembers; `names` are the keys of `known`."""
         rng = Random(self.rng.getrandbits(64))
         membership = Membership(
             word=word, run=run, link=self.link, rng=rng, remembered=known,
-            names=tuple(known), away=away,
+            names=names, away=away,
         )  # fmt: skip
         unresolved = Draw()
         for seed in seeds:
             unresolved.add(seed)
-        due_ms = self.now_ms + rng.randrange(self.link.period_ms)
+        due_ms = self.now_ms + ahead_ms + rng.randrange(self.link.period_ms)
         swim = Swim(membership, self.link, rng, founding, unresolved, due_ms)
-        node = ModelNode(name, word, swim, founding=founding, said=word)
+        node = ModelNode(name, word, swim, founding=founding, said=word, ahead_ms=ahead_ms)
         self.nodes[name] = node
         if membership.away or seeds:
-            self._carry_out(node, swim.first(self.now_ms))
-        self._at(swim.period_due_ms, lambda: self._turn(node))
+            self._carry_out(node, swim.first(self.now_ms + ahead_ms))
+        self._at(due_ms - ahead_ms, lambda: self._turn(node))
 
     def stop(self, name: str) -> None:
         """A node dies without a word."""
@@ -129,14 +133,13 @@ class Model:
 
     def _turn(self, node: ModelNode) -> None:
         if self.nodes[node.name] is node and node.up:
-            self._carry_out(node, node.swim.tick(self.now_ms))
-            running = node.membership.suspicions.values()
-            due = min((suspicion.due_ms() for suspicion in running), default=self.now_ms + 10**9)
-            # A suspicion may be cut short by others meanwhile: it is looked at a few times.
-            due = min(due, self.now_ms + self.link.period_ms // 2) if running else due
-            self._at(
-                max(self.now_ms + 1, min(due, node.swim.period_due_ms)), lambda: self._turn(node)
-            )
+            now_ms = self.now_ms + node.ahead_ms
+            self._carry_out(node, node.swim.tick(now_ms))
+            due_ms = node.swim.period_due_ms
+            for suspicion in node.membership.suspicions.values():
+                # It may be cut short by others meanwhile: it is looked at a few times.
+                due_ms = min(due_ms, suspicion.due_ms(), now_ms + self.link.period_ms // 2)
+            self._at(max(self.now_ms + 1, due_ms - node.ahead_ms), lambda: self._turn(node))
 
     def _carry_out(self, node: ModelNode, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -147,7 +150,7 @@ class Model:
 
     def _step(self, node: ModelNode, event: Event) -> None:
         if self.nodes[node.name] is node and node.up:
-            self._carry_out(node, node.swim.step(event, self.now_ms))
+            self._carry_out(node, node.swim.step(event, self.now_ms + node.ahead_ms))
 
     def _send(self, source: ModelNode, call: Call, then: Then) -> None:
         self.messages += 1
@@ -169,7 +172,7 @@ class Model:
 
     def _deliver(self, source: ModelNode, call: Call, then: Then, deadline_ms: int) -> None:
         target, request = self.nodes[call.address], call.request
-        refused = target.swim.refusal(request, self.now_ms)
+        refused = target.swim.refusal(request, self.now_ms + target.ahead_ms)
         if refused is not None:
             if self.told is not None:
                 self.told(self.now_ms, target.name, refused)
@@ -180,14 +183,16 @@ class Model:
             if target.word is not target.said:
                 target.said = target.word
                 target.membership.say(target.word)
-            reply, effects = target.swim.answer(request, self.now_ms, reached=reached)
+            reply, effects = target.swim.answer(
+                request, self.now_ms + target.ahead_ms, reached=reached
+            )
             self._reply(source, target, call, reply, then, deadline_ms)
             self._carry_out(target, effects)
 
         if request.relay is None:
             finish(None)
             return
-        inner = target.swim.reach(*request.relay, self.now_ms)
+        inner = target.swim.reach(*request.relay, self.now_ms + target.ahead_ms)
 
         def relayed(event: Event) -> None:
             self._step(target, event)
