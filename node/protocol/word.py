@@ -37,7 +37,8 @@ class Word:
     """What a node says of itself.
 
     Attributes:
-        incarnation: rises with each life of the node, and when it answers a wrong suspicion.
+        incarnation: rises with each life of the node, and when it answers a wrong suspicion; at
+            first the second of its start, so that a wiped disk does not begin anew.
         version: rises with each change of content within an incarnation.
         store_id, sequence: of its store and its last durable log entry.
         birth: its `filled` is by birth: a founder's first store that was never verified since.
