@@ -57,8 +57,7 @@ GREETINGS_MAX = 3
 LINKS_MAX = 4_096
 """Addresses to which a session is remembered; more than a cluster has members."""
 KEEPALIVE_CLIENT_S = 600
-"""A node of twenty on slow lines probes each other one within that time: what opening a connection
-and TLS cost, kilobytes, is then paid once and not with every probe."""
+"""Twenty nodes on slow lines probe each other within that time: opening costs kilobytes."""
 KEEPALIVE_SERVER_S = 660
 """Longer than the client's, so that no request meets a connection that is just being closed."""
 _UNSENT_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")
@@ -331,13 +330,12 @@ class HttpTransport:
 
     def _post(self, address: str, path: str, body: _Pieces, headers: Mapping[str, str]) -> Any:
         scheme = "http" if self._client_ssl is None else "https"
-        return self._open_session().post(
-            f"{scheme}://{address}{path}",
-            data=body,
-            headers=headers,
-            skip_auto_headers=_UNSENT_HEADERS,
-            ssl=self._client_ssl or True,
-        )
+        options: dict[str, Any] = {
+            "ssl": self._client_ssl or True,
+            "skip_auto_headers": _UNSENT_HEADERS,
+        }
+        url = f"{scheme}://{address}{path}"
+        return self._open_session().post(url, data=body, headers=headers, **options)
 
     def _lost(self, address: str, error: Exception) -> None:
         """A connection could not be had or broke: whoever comes there next is greeted anew."""

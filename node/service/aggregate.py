@@ -98,7 +98,7 @@ class Aggregator:
             },
             deadline_ms=deadline_ms,
         )
-        parts.members.check_store(share.node, reply.header)
+        share.check_store(reply.header)
         return Partial(bytes_to_batch(reply.body), header_to_report(share, reply.header))
 
     async def _from_rows(self, wanted: AggregateQuery, run: Run) -> list[Partial]:

@@ -137,7 +137,7 @@ class Latest:
             {**query_to_header(query), **share_to_header(share, query)},
             deadline_ms=deadline_ms,
         )
-        parts.members.check_store(share.node, reply.header)
+        share.check_store(reply.header)
         return Newest(bytes_to_rows(reply.body), header_to_report(share, reply.header))
 
     async def _with_time(self, query: Query) -> Query:

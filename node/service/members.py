@@ -41,6 +41,7 @@ class View:
 
     Attributes:
         standing: who is in contact, filled, owed; `readers`: who reads what under it.
+        stores: member in contact → the store that it had when this was computed.
         rings: node in contact → digest of the ring that its word rests on.
         away: member without contact → since when (microseconds).
         owed_by_away: the same members → codes in which others may lack what they had taken when
@@ -52,6 +53,7 @@ class View:
     holders: HolderMap
     standing: Standing
     readers: ReaderMap
+    stores: Mapping[str, str]
     rings: Mapping[str, int]
     away: Mapping[str, int]
     owed_by_away: Mapping[str, Spans]
@@ -305,6 +307,7 @@ class Members:
                 rules=self._rules,
                 before=None if self._view is None else self._view.readers,
             ),
+            stores={node: members[node].store_id for node in sorted(contact - {self.node_id})},
             rings={node: word.ring_digest for node, word in words.items()},
             away=away,
             owed_by_away={node: self._owed_when_last_heard(node) for node in away},

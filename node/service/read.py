@@ -264,7 +264,7 @@ async def ask_page(
             },
             deadline_ms=deadline_ms,
         )
-        parts.members.check_store(share.node, reply.header)
+        share.check_store(reply.header)
         page = header_to_page(reply.header, bytes_to_rows(reply.body))
     elapsed_us = parts.clock.now_us() - started_us
     return Page(page.rows, page.resume, page.rows_read, page.blocks_read, elapsed_us)

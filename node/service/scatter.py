@@ -5,9 +5,9 @@ further round leaves them out, and what that costs the answer's coverage.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from node.errors import (
     CoverageTooLow,
@@ -46,12 +46,23 @@ class Ask:
     Attributes:
         keeper: it is read besides the reader of these spans, because it owes that one records.
         whole: the node reads all that the query asks for, so the area is limit enough.
+        store: the one that the route was laid for; "" where none was known.
     """
 
     node: str
     spans: Spans
     keeper: bool = False
     whole: bool = False
+    store: str = ""
+
+    def check_store(self, header: Mapping[str, Any]) -> None:
+        """Refuse what was read from another store than the route was laid for.
+
+        Raises:
+            PeerUnreachable: the node lost its store, perhaps while the query was under way.
+        """
+        if self.store and header.get("store") != self.store:
+            raise PeerUnreachable(f"{self.node} came back with another store; others are asked")
 
     def spans_asked(self, query: Query) -> Spans | None:
         """The spans that the reader must keep to; None is no limit."""
@@ -140,7 +151,7 @@ class Scatter:
 
     def asks(self) -> list[Ask]:
         """The shares of the route, in a fixed order."""
-        asks = _asks(self.route)
+        asks = _asks(self.route, self._view.stores)
         if len(asks) == 1 and not self.route.missing:
             return [replace(asks[0], whole=True)]
         return asks
@@ -212,7 +223,8 @@ class Scatter:
         readers = in_step_readers(
             view.holders.stretches(share.spans), share.node, view.standing.without(self._failed)
         )
-        return [Ask(node, spans) for node, spans in (readers or {}).items()]
+        found = (readers or {}).items()
+        return [Ask(node, spans, store=view.stores.get(node, "")) for node, spans in found]
 
     def _instead_of(self, share: Ask, error: NodeError) -> list[Ask]:
         """Shares that replace a failed one; the route is laid anew without that member.
@@ -227,7 +239,7 @@ class Scatter:
         self.route = plan_route(self._view.ring.domain, readers, self._query)
         self.overlapping = self.overlapping or bool(self.route.keepers)
         self._check()
-        return [] if share.keeper else _asks(readers.route_spans(share.spans))
+        return [] if share.keeper else _asks(readers.route_spans(share.spans), self._view.stores)
 
     def _check(self) -> None:
         check_coverage(self.coverage(), self._query.require)
@@ -264,8 +276,9 @@ async def _all_quiet(asks: Sequence[Ask], ask: Callable[[Ask], Awaitable[T]]) ->
     return answered
 
 
-def _asks(route: Route) -> list[Ask]:
+def _asks(route: Route, stores: Mapping[str, str]) -> list[Ask]:
     return [
-        *(Ask(node, spans) for node, spans in route.readers),
-        *(Ask(node, spans, keeper=True) for node, spans in route.keepers),
+        Ask(node, spans, keeper=keeper, store=stores.get(node, ""))
+        for shares, keeper in ((route.readers, False), (route.keepers, True))
+        for node, spans in shares
     ]
