@@ -17,7 +17,7 @@ from node.api.respond import json_response
 from node.api.state import STATE, State
 from node.api.streams import stream_answer
 from node.codec.decode import decode_records
-from node.codec.decoded import Decoded
+from node.codec.decoded import Decoded, without_expired
 from node.codec.geojson import row_to_feature
 from node.codec.identity import id_to_identity
 from node.errors import BadRequest, NotFound, Overloaded, TooLarge
@@ -90,6 +90,8 @@ async def post_items(request: web.Request) -> web.StreamResponse:
             raise BadRequest("the body is empty; send at least one record", field="body")
         state.metrics.bytes_received += len(body)
         decoded = await _decode(request.content_type, body, state)
+        kept_us = state.service.kept_from_us(collection)
+        decoded = without_expired(decoded, collection, kept_from_us=kept_us)
         del body  # the rows may wait for the disk much longer than their text is needed
     if not len(decoded.rows):
         return _reply(decoded, WriteReply(0, 0, 0, True))

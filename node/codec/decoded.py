@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -113,6 +113,33 @@ class Rejecter:
     def rejections(self) -> tuple[Rejection, ...]:
         """What was described, by rising index."""
         return tuple(sorted(self._rejections, key=lambda rejection: rejection.index))
+
+
+def without_expired(decoded: Decoded, collection: str, *, kept_from_us: int) -> Decoded:
+    """The same without records of before the first kept moment (microseconds): refused as well."""
+    old = decoded.rows.time < kept_from_us
+    if not old.any():
+        return decoded
+    rejecter = Rejecter(len(old), indices=decoded.indices)
+    times, first = decoded.rows.time, np.datetime64(kept_from_us, "us").astype("datetime64[D]")
+    rejecter.reject(
+        old,
+        "expired",
+        "time",
+        lambda row: (
+            f"time={np.datetime64(int(times[row]), 'us')}Z is before {first}, the first day that "
+            f"is kept of {collection!r}; what is older is gone everywhere. Another collection may "
+            "keep it"
+        ),
+    )
+    both = sorted((*decoded.rejections, *rejecter.rejections()), key=lambda known: known.index)
+    return replace(
+        decoded,
+        rows=decoded.rows.where(~old),
+        rejections=tuple(both[:REJECTIONS_MAX]),
+        rejected_by_reason={**decoded.rejected_by_reason, **rejecter.counts},
+        indices=decoded.indices[~old],
+    )
 
 
 def shown(value: object) -> str:

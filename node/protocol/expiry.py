@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from statistics import median_low
 
 from node.protocol.rules import ALL_RULES, Rules
+from node.query import TIME_MIN
 from zring.settings import Settings
 
 DAY_US = 86_400_000_000
@@ -20,6 +21,12 @@ JUMP_US = 60_000_000
 """A clock that moves by more than this against this node's steady clock has jumped."""
 CALM_MS = 3_600_000
 """After a jump nothing is raised for an hour: somebody may be setting clocks."""
+
+
+def kept_from_us(settings: Settings, collection: str) -> int:
+    """The first moment (microseconds) whose records are kept; `TIME_MIN` where all are."""
+    day = settings.expiry_days.get(collection)
+    return TIME_MIN if day is None else max(TIME_MIN, day * DAY_US)
 
 
 class Expiry:
@@ -48,7 +55,8 @@ class Expiry:
 
         Args:
             members: how many nodes the ring names, this one included where it is one.
-            offsets_us: member in contact → its wall clock minus this node's.
+            offsets_us: member in contact → its wall clock minus this node's, at the least: a
+                day may rise a little late, never early.
         """
         self._look_for_jumps(offsets_us, now_us=now_us, now_ms=now_ms)
         clocks = [0, *offsets_us.values()]

@@ -227,8 +227,8 @@ class Membership:
             member.sequence = reply.sequence
             self.fresh.append(sender.node)
         if reply.clock_us:
-            member.word = replace(member.word or word, clock_us=reply.clock_us)
-            member.told_ms = sent_ms
+            member.clock_us = reply.clock_us
+            member.told_ms, member.answered_ms = sent_ms, now_ms
         member.as_of_ms = max(member.as_of_ms, sent_ms)
         return effects + self._spoke(member, sent_ms, now_ms)
 

@@ -45,7 +45,7 @@ class Member:
         incarnation, version: the newest that were heard of; run: of that incarnation's process.
         heard_ms: it spoke at that moment or later.
         as_of_ms: `word` was its word at that moment or later.
-        told_ms: when the number, records and clock in `word` were said.
+        clock_us: its wall clock, read between `told_ms` and `answered_ms`.
         failures: direct probes without an answer in a row.
         store_id, sequence: the store that is remembered, and the greatest sequence seen.
     """
@@ -60,7 +60,9 @@ class Member:
     run: int = 0
     heard_ms: int = NEVER_MS
     as_of_ms: int = NEVER_MS
+    clock_us: int = 0
     told_ms: int = NEVER_MS
+    answered_ms: int = NEVER_MS
     failures: int = 0
     word: Word | None = None
     store_id: str = ""

@@ -49,6 +49,12 @@ class Rules:
     """6.1: where several nodes read one cell, the newest version is chosen before filtering."""
     worse_streams_aborted: bool = True
     """6.3: a stream whose state worsens after it began is aborted."""
+    expired_refused: bool = True
+    """8: records older than the first kept day are not stored, whoever brings them."""
+    expired_hidden: bool = True
+    """8: they are in no answer, also while they are still on a disk."""
+    expired_counts_as_had: bool = True
+    """8: they are outside digests and need no confirmation, so that repair brings none back."""
     clocks_agree: bool = True
     """8: an expiry day rises only when most members' clocks agree and none has jumped."""
 

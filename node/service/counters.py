@@ -19,6 +19,7 @@ class Counters:
     writes: int = 0
     records_stored: int = 0
     records_kept: int = 0
+    records_expired: int = 0
     writes_refused: int = 0
     copies_sent: int = 0
     copies_failed: int = 0

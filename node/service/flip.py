@@ -14,8 +14,8 @@ from node.errors import NodeError
 from node.protocol.flip import HOLD_MS_MAX, Flips, Target, Turn, moves_from
 from node.service.gate import Gate
 from node.service.parts import Parts
+from node.service.publishing import tell_ring
 from zring.digest import hash_bytes
-from zring.ring import to_document
 from zring.span import Spans
 
 TURN_MS = 250
@@ -96,7 +96,7 @@ class Flipping:
             self._flips.failed(target, reason, now_ms=parts.clock.now_ms(), chance=chance)
             return
         parts.counters.flips_done += 1
-        await self._tell_others(target)
+        await tell_ring(parts, first=target)
 
     async def _bring_in_step(self, target: str, spans: Spans, *, deadline_ms: int) -> str | None:
         """Send what is left; returns why that did not come about in time."""
@@ -105,25 +105,3 @@ class Flipping:
         if not await self._settling.settle(target, spans, deadline_ms=deadline_ms):
             return "the target did not confirm the rest in time"
         return None
-
-    async def _tell_others(self, target: str) -> None:
-        """Give the new ring to the members in contact, the new owner first."""
-        parts = self._parts
-        contact = parts.members.view().standing.contact - {parts.node_id}
-        document = to_document(parts.members.ring)
-
-        async def tell(node: str) -> None:
-            try:
-                await parts.peers.call(
-                    parts.members.address_of(node),
-                    "ring",
-                    {},
-                    document,
-                    deadline_ms=parts.clock.now_ms() + parts.limits.peer_timeout_ms,
-                )
-            except NodeError:
-                return  # it hears of it with the next exchange of digests
-
-        if target in contact:
-            await tell(target)
-        await asyncio.gather(*(tell(node) for node in sorted(contact - {target})))

@@ -157,8 +157,7 @@ class Handlers:
         query = header_to_query(message.header)
         parts = self._parts
         page = await read_page(
-            parts.engine,
-            parts.clock,
+            parts,
             select(query, query.spans, deletions=bool(message.header.get("deletions"))),
             after=query.after,
             limit=query.limit,

@@ -138,10 +138,22 @@ class Health:
         now_ms = self._clock.now_ms()
         members = (self.members[node] for node in sorted(self.contact()))
         return [
-            member.word.clock_us + (now_ms - member.told_ms) * 1_000
+            member.clock_us + (now_ms - member.told_ms) * 1_000
             for member in members
-            if member.word is not None and member.told_ms != NEVER_MS
+            if member.told_ms != NEVER_MS
         ]
+
+    def clock_offsets_us(self) -> dict[str, int]:
+        """Member in contact → its wall clock minus this node's, at the least; sorted.
+
+        What it told in an answer was said when that came at the latest.
+        """
+        now_us, now_ms = self._clock.now_us(), self._clock.now_ms()
+        return {
+            node: member.clock_us + (now_ms - member.answered_ms) * 1_000 - now_us
+            for node in sorted(self.contact())
+            if (member := self.members[node]).told_ms != NEVER_MS
+        }
 
     def know(self, names: Iterable[str]) -> None:
         """The ring names these members."""

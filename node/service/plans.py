@@ -18,12 +18,13 @@ from node.peer.transport import Message
 from node.protocol.planning import PlanRequest, make_plan, objections
 from node.service.mover.mover import Mover
 from node.service.parts import Parts
+from node.service.publishing import publish
 from node.storage.bucket_digests import DAY_MAX, DAY_MIN
 from zring.errors import InvalidPlan
 from zring.load import Load
 from zring.morton import Int64s
 from zring.plan import Plan, apply_first, apply_second
-from zring.ring import Ring, to_document
+from zring.ring import Ring
 from zring.span import EVERYTHING, Spans, intersect, normalise
 
 DEFAULT_BYTES_PER_S = 4_000_000
@@ -123,7 +124,7 @@ class Plans:
         found = objections(plan, before, done, contact=view.standing.contact, away=away)
         if found and not force:
             raise InvalidPlan("; ".join(found) + ". Nothing was changed; force it to do it anyway")
-        return await self._publish(first)
+        return await publish(self._parts, first)
 
     async def abort(self, spans: Spans = EVERYTHING) -> tuple[Ring, Spans]:
         """Stop every move within some spans that was not handed over yet.
@@ -138,7 +139,7 @@ class Plans:
         )
         if not waiting:
             return ring, ()
-        return await self._publish(ring.announce(waiting, next=None)), waiting
+        return await publish(self._parts, ring.announce(waiting, next=None)), waiting
 
     async def answer_load(self) -> tuple[dict[str, object], bytes]:
         """This node's part of `load`, for another node."""
@@ -159,25 +160,6 @@ class Plans:
         if not (domain.west <= lon <= domain.east and domain.south <= lat <= domain.north):
             return request
         return replace(request, lon=lon, lat=lat)
-
-    async def _publish(self, ring: Ring) -> Ring:
-        parts = self._parts
-        document = to_document(ring)
-        await parts.members.adopt(document)
-        contact = sorted(parts.members.view().standing.contact - {parts.node_id})
-        await asyncio.gather(*(self._tell(node, document) for node in contact))
-        return parts.members.ring
-
-    async def _tell(self, node: str, document: bytes) -> None:
-        parts = self._parts
-        deadline_ms = parts.clock.now_ms() + parts.limits.peer_timeout_ms
-        try:
-            await parts.peers.call(
-                parts.members.address_of(node), "ring", {}, document, deadline_ms=deadline_ms
-            )
-        except NodeError:
-            # It learns of the ring with the next exchange.
-            return
 
     async def _own(self) -> _NodeLoad:
         engine, ring = self._parts.engine, self._parts.members.ring

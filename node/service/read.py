@@ -105,8 +105,7 @@ class Reader:
             check_coverage(coverage, query.require)
         started_us = parts.clock.now_us()
         page = await read_page(
-            parts.engine,
-            parts.clock,
+            parts,
             select(query, query.spans),
             after=query.after,
             limit=query.limit,
@@ -243,8 +242,7 @@ async def ask_page(
     started_us = parts.clock.now_us()
     if share.node == parts.node_id:
         page = await read_page(
-            parts.engine,
-            parts.clock,
+            parts,
             select(query, share.spans_asked(query), deletions=deletions),
             after=after,
             limit=query.limit,

@@ -38,8 +38,7 @@ class Reading:
         after: Key | None = None
         while True:
             page = await read_page(
-                self._parts.engine,
-                self._parts.clock,
+                self._parts,
                 self._selection,
                 after=after,
                 limit=None,

@@ -8,9 +8,11 @@ from node.clock import Clock
 from node.config import LAN, Limits, LinkPreset, MoverSettings
 from node.errors import Overloaded
 from node.peer.transport import Transport
+from node.protocol.expiry import kept_from_us
 from node.protocol.flip import Turn
 from node.protocol.rules import ALL_RULES, Rules
 from node.query import (
+    TIME_MIN,
     AggregateAnswer,
     AggregateQuery,
     Answer,
@@ -25,6 +27,7 @@ from node.service.catalogue import Catalogue
 from node.service.cluster_tasks import TaskBoard
 from node.service.counters import Counters
 from node.service.delivery import Delivery
+from node.service.expiring import Expiring
 from node.service.filled import Filling
 from node.service.flip import Flipping
 from node.service.gate import Gate
@@ -136,6 +139,7 @@ class Service:
         self._gossip = Gossip(self._parts, self._mover)
         self._filling = Filling(self._parts)
         self._flipping = Flipping(self._parts, gate, self._mover)
+        self._expiring = Expiring(self._parts)
         self.plans = Plans(
             self._parts, self._mover, link_bytes_per_s_max=mover.link_bytes_per_s_max
         )
@@ -205,6 +209,7 @@ class Service:
         self._tasks.spawn(self._gossip.run(), name="gossip")
         self._tasks.spawn(self._filling.run(), name="filling")
         self._tasks.spawn(self._flipping.run(), name="flipping")
+        self._tasks.spawn(self._expiring.run(), name="expiring")
 
     async def stop(self) -> None:
         """Stop receiving, end every task; what was acknowledged is durable already."""
@@ -333,6 +338,12 @@ class Service:
             filled; what others still have of them comes here as it always does.
         """
         return await self._filling.accept_loss(spans)
+
+    def kept_from_us(self, collection: str) -> int:
+        """The first moment (microseconds) whose records are kept; what is older is refused."""
+        if not self._parts.rules.expired_refused:
+            return TIME_MIN
+        return kept_from_us(self.ring.settings, collection)
 
     def status(self) -> ClusterStatus:
         """The cluster as this node sees it now."""

@@ -16,9 +16,10 @@ from node.errors import DeadlineExceeded, NodeError, Unavailable
 from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.acknowledge import Tally, merge_replies, spreader
+from node.protocol.expiry import kept_from_us
 from node.protocol.hlc import next_version
 from node.protocol.outstanding import Place, places_of
-from node.query import WriteLevel, WriteReply
+from node.query import TIME_MIN, WriteLevel, WriteReply
 from node.records import Rows, concat_rows
 from node.service.delivery import Delivery, Parcel, split_rows
 from node.service.gate import Gate
@@ -151,7 +152,13 @@ class Writer:
             self._release(owed, {})
 
     async def _store(self, collection: str, rows: Rows) -> None:
+        """Make rows durable; those that have expired count as had."""
         parts = self._parts
+        kept_us = kept_from_us(parts.members.ring.settings, collection)
+        if kept_us > TIME_MIN and parts.rules.expired_refused:
+            kept = rows.time >= kept_us
+            parts.counters.records_expired += len(rows) - int(kept.sum())
+            rows = rows.where(kept)
         await parts.engine.write([(collection, rows)])
         parts.counters.records_stored += len(rows)
         # By the ring in force now: what came for a holder may be a former holder's by then.

@@ -9,6 +9,7 @@ from node.errors import BadRequest
 from node.peer.columns import OFFER_TYPES, PIECE_TYPES, bytes_to_columns
 from node.peer.transport import Message
 from node.protocol.comparison import Pieces
+from node.protocol.expiry import kept_from_us
 from node.protocol.word import plain_to_spans
 from node.query import TIME_MAX, TIME_MIN
 from node.records import Bools, Key, Rows, concat_rows, content_hashes
@@ -41,8 +42,9 @@ class Answers:
     async def digests(self, message: Message) -> Reply:
         """Digests of a region that this node holds."""
         parts, header = self._parts, message.header
-        region = plain_to_region(header)
-        grain_level = parts.members.ring.grain_level
+        ring = parts.members.ring
+        region = plain_to_region(header).kept(ring.settings, parts.rules)
+        grain_level = ring.grain_level
         level = _level(header, "level", grain_level)
         parents = None
         if "parents" in header:
@@ -87,6 +89,8 @@ class Answers:
         lacking = lacking_rows(mine, code, time, sensor_hash, versions, content)
         if self._parts.rules.holders_confirm:
             lacking |= ~contains(self._parts.members.holding.held, code)
+        if self._parts.rules.expired_counts_as_had:
+            lacking &= time >= kept_from_us(self._parts.members.ring.settings, collection)
         return self._common(), np.packbits(lacking).tobytes()
 
     async def repair(self, message: Message) -> Reply:

@@ -49,8 +49,9 @@ async def own_digests(
     day_start, day_stop = region.day_start, region.day_stop
     if parents is not None and len(parents):
         spans = intersect(spans, cells_of(parents))
-        day_start, day_stop = int(parents.days.min()), int(parents.days.max()) + 1
-    if not spans or (parents is not None and not len(parents)):
+        day_start = max(day_start, int(parents.days.min()))
+        day_stop = min(day_stop, int(parents.days.max()) + 1)
+    if not spans or day_start >= day_stop or (parents is not None and not len(parents)):
         return NO_DIGESTS
     digests = await engine.digests(
         region.collection,

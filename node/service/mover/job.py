@@ -30,6 +30,7 @@ class Job:
         self._ring_digest = view.ring.digest()
         self._grain_level = view.ring.grain_level
         self._store_id = parts.members.store_of(link.peer)
+        self._settings = view.ring.settings
 
     async def bring(self, regions: Sequence[Region]) -> bool:
         """Compare the regions and send what lacks, newest days first over all of them.
@@ -40,7 +41,8 @@ class Job:
             NodeError: the peer, or the way to it, failed.
         """
         began: list[tuple[Comparison, BucketDigests | None]] = []
-        for region in regions:
+        for wanted in regions:
+            region = wanted.kept(self._settings, self._parts.rules)
             spans = region.spans(self._holders, comparing=self._parts.node_id, peer=self._link.peer)
             if spans:
                 before = await self._before(region, spans)

@@ -5,14 +5,16 @@ bounded set of spans, and each side cuts it to what the peer holds.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from node.errors import BadRequest
 from node.protocol.outstanding import SLOT_DAYS, Work, bounded
+from node.protocol.rules import Rules
 from node.protocol.word import plain_to_spans, spans_to_plain
 from node.storage.bucket_digests import DAY_MAX, DAY_MIN
 from zring.placement import HolderMap
+from zring.settings import Settings
 from zring.span import EVERYTHING, Spans, intersect, subtract
 
 
@@ -37,6 +39,13 @@ class Region:
         own = holders.spans_of(comparing)
         held = intersect(self.hull, holders.spans_of(peer))
         return subtract(held, own) if self.foreign else intersect(held, own)
+
+    def kept(self, settings: Settings, rules: Rules) -> "Region":
+        """The region from the first kept day on: what is older counts as had by everybody."""
+        day = settings.expiry_days.get(self.collection, self.day_start)
+        if day <= self.day_start or not rules.expired_counts_as_had:
+            return self
+        return replace(self, day_start=min(day, self.day_stop))
 
 
 def regions_of(work: Work, collections: Iterable[str]) -> list[Region]:

@@ -101,7 +101,7 @@ class Release:
                 collection,
                 level=members.ring.grain_level,
                 spans=foreign,
-                day_start=DAY_MIN,
+                day_start=self._first_day(collection),
                 day_stop=DAY_MAX,
                 by_day=True,
             )
@@ -112,6 +112,12 @@ class Release:
             else:
                 self._letting_go.forget(collection)
         return left
+
+    def _first_day(self, collection: str) -> int:
+        """What is older needs no confirmation, and is dropped by itself."""
+        if not self._parts.rules.expired_counts_as_had:
+            return DAY_MIN
+        return self._parts.members.ring.settings.expiry_days.get(collection, DAY_MIN)
 
     async def _ask(self, collection: str, mine: BucketDigests) -> None:
         """Bring holders in contact up to date in what they have not confirmed."""
