@@ -48,8 +48,11 @@ def make_table(collection: str, rows: Rows, *, grain_level: int) -> DigestTable:
     )
     entries_max = max(len(rows) // ENTRY_ROWS, ENTRIES_ALWAYS)
     while level and len(found) > entries_max:
-        level -= 1
-        found = summed(found.cells >> 2, found.days, found.totals, found.counts)
+        # All levels at once that are sure to be needed: four cells make at most one of the next.
+        step = max((-(-len(found) // entries_max) - 1).bit_length() // 2, 1)
+        step = min(step, level)
+        level -= step
+        found = summed(found.cells >> (2 * step), found.days, found.totals, found.counts)
     entries = np.empty(len(found), ENTRY)
     entries["total"], entries["cell"] = found.totals, found.cells
     entries["day"], entries["count"] = found.days, found.counts
