@@ -330,10 +330,7 @@ class HttpTransport:
 
     def _post(self, address: str, path: str, body: _Pieces, headers: Mapping[str, str]) -> Any:
         scheme = "http" if self._client_ssl is None else "https"
-        options: dict[str, Any] = {
-            "ssl": self._client_ssl or True,
-            "skip_auto_headers": _UNSENT_HEADERS,
-        }
+        options: Any = {"ssl": self._client_ssl or True, "skip_auto_headers": _UNSENT_HEADERS}
         url = f"{scheme}://{address}{path}"
         return self._open_session().post(url, data=body, headers=headers, **options)
 

@@ -119,7 +119,8 @@ def test_after_the_last_fault_everybody_is_in_contact_and_knows_the_newest_word(
         weather.act()
         weather.model.run(weather.model.now_ms + weather.rng.randrange(6_000))
     weather.make_peace()
-    weather.model.run(weather.model.now_ms + 15 * LAN.period_ms)
+    # Seven are probed one in a period, and a link counts as cut until its own probe is answered.
+    weather.model.run(weather.model.now_ms + 30 * LAN.period_ms)
     incarnations = set()
     for node in weather.model.nodes.values():
         roster = node.membership.roster
