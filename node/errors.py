@@ -4,6 +4,7 @@
     ├── BadRequest           the request is wrong as it stands
     │   ├── BadRecord        a record breaks a rule; names the field, the value, the limit
     │   └── TooLarge         the request or its answer is over a limit
+    ├── Refused              a change of the cluster that must not be made now
     ├── NotFound             no such collection, record, page
     ├── Unauthorised         no token or key, or a wrong one
     ├── Forbidden            the token's role does not allow this
@@ -55,6 +56,13 @@ class TooLarge(BadRequest):
 
     status = 413
     reason = "too-large"
+
+
+class Refused(NodeError):
+    """Raised for a plan that breaks a rule of the ring, or is unwise now; says what would help."""
+
+    status = 409
+    reason = "refused"
 
 
 class NotFound(NodeError):

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from node.errors import BadRequest, Forbidden, NodeError, Unauthorised, Unavailable
+from node.errors import BadRequest, Forbidden, NodeError, Refused, Unauthorised, Unavailable
 from zring.errors import ZringError
 
 PROBLEM_TYPE = "application/problem+json"
@@ -65,11 +65,17 @@ def error_to_problem(error: NodeError | ZringError) -> web.Response:
     return problem(
         error.status,
         str(error),
-        reason=error.reason if isinstance(error, NodeError) else "bad-request",
+        reason=_reason_of(error),
         headers=headers,
         field=error.field if isinstance(error, BadRequest) else None,
         retryable=True if error.retryable else None,
     )
+
+
+def _reason_of(error: NodeError | ZringError) -> str:
+    if isinstance(error, NodeError):
+        return error.reason
+    return Refused.reason if error.status == Refused.status else "bad-request"
 
 
 def http_error_to_problem(error: web.HTTPException, *, path: str) -> web.Response:

@@ -27,6 +27,8 @@ RETRY_MS_MAX = 30_000
 POLL_MS = 50
 """Between two looks while somebody waits for the mover; only then."""
 
+NOT_LOOKED = "has not looked yet whether it has what it does not hold"
+
 log = logging.getLogger("zring.mover")
 
 
@@ -64,9 +66,9 @@ class Mover:
         self._links = links
         self._foreground = Foreground(settings.rest_share)
         self._letting_go = LettingGo(grain_level=parts.members.ring.grain_level, rules=parts.rules)
-        self._release = Release(
-            parts, self._letting_go, lambda name: self._link(name, self._peer(name).progress)
-        )
+        # A pass has a progress of its own: what it writes there would stay after it as if a job
+        # were at work.
+        self._release = Release(parts, self._letting_go, lambda name: self._link(name, Progress()))
         self._peers: dict[str, _Peer] = {}
         self._check_interval_ms = settings.compare_interval_h * 3_600_000
         self._check_at_ms = parts.clock.now_ms() + self._check_interval_ms
@@ -178,7 +180,7 @@ class Mover:
         return MoverStatistics(
             peers,
             records_removed=self._parts.counters.records_removed,
-            letting_go=self._release.reason if self._release.pending else "",
+            letting_go=(self._release.reason or NOT_LOOKED) if self._release.pending else "",
         )
 
     async def _run(self, name: str, peer: _Peer) -> None:

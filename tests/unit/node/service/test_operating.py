@@ -2,6 +2,8 @@
 
 import asyncio
 
+import numpy as np
+
 from node.protocol.cluster_tasks import ClusterTasks
 from node.protocol.planning import PlanRequest
 from node.service.mover.progress import Progress
@@ -27,6 +29,14 @@ def test_a_move_is_seen_from_every_node_until_it_is_done(play: Play) -> None:
         plans = bench.service("n1").plans
         area = bench.service("n1").ring.owned("n2")
         await plans.commit(await plans.make(PlanRequest("leave", "n2")))
+        rows = make_rows(2_000, seed=5)
+
+        async def write() -> None:
+            for index in range(len(rows)):
+                await bench.service("n1").write("live", rows.take(np.array([index])))
+                await asyncio.sleep(0.05)
+
+        writing = asyncio.ensure_future(write())
         for service in bench.services:
             tasks = await service.tasks.all()
             moves = [task for task in tasks.tasks if task.kind == "move"]
@@ -36,7 +46,11 @@ def test_a_move_is_seen_from_every_node_until_it_is_done(play: Play) -> None:
                 left = subtract(left, task.spans)
             assert not left and not tasks.settled
         await settled(bench, "n3")
-        assert not bench.service("n4").ring.owned("n2")
+        ring = bench.service("n4").ring
+        assert not ring.owned("n2")
+        assert not writing.done(), "the end is found while people write"
+        writing.cancel()
+        assert not len(stored(bench, "n2")), "settled means that it has let go as well"
 
     play(test)
 
