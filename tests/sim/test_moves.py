@@ -345,11 +345,56 @@ def test_an_old_image_of_a_disk_gets_another_store_id() -> None:
         store_id = node.disk.store_id
         assert len(node.disk.durable) > 20
         del node.disk.durable[15:]
+        stage.life.truth.forget_disks()
         await node.start()
         engine = stage.service("n3").engine
         await stage.wait(lambda: engine.store_id != store_id, seconds=5)
         holding = stage.service("n3")._parts.members.holding
         await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
+
+    play(story)
+
+
+def test_an_old_image_that_wrote_past_what_was_seen_is_found_all_the_same() -> None:
+    """While nobody hears it, it takes more records than it had lost."""
+
+    async def story(stage: Stage) -> None:
+        node = stage.cluster.nodes["n3"]
+        await asyncio.sleep(2)
+        await node.crash()
+        store_id, lost = node.disk.store_id, len(node.disk.durable)
+        assert lost > 20
+        del node.disk.durable[15:]
+        stage.life.truth.forget_disks()
+        others = [name for name in stage.cluster.names if name != "n3"]
+        stage.cluster.network.split(["n3"], others)
+        await node.start()
+        engine = stage.service("n3").engine
+        seen = stage.service("n1")._parts.members._stores["n3"].sequence
+        while engine.sequence <= seen:
+            await node.call(stage.life._write(node, stage.life.rng.getrandbits(64)))
+        assert engine.store_id == store_id
+        stage.cluster.network.heal()
+        await stage.wait(lambda: engine.store_id != store_id, seconds=20)
+        holding = stage.service("n3")._parts.members.holding
+        await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
+
+    play(story)
+
+
+def test_a_restart_keeps_store_and_claim() -> None:
+    async def story(stage: Stage) -> None:
+        node = stage.cluster.nodes["n3"]
+        for _ in range(2):
+            await asyncio.sleep(2)
+            await node.crash()
+            store_id = node.disk.store_id
+            await node.start()
+            assert stage.service("n3")._parts.members.life == "serving"
+            await asyncio.sleep(4)
+            assert stage.service("n3").engine.store_id == store_id
+            holding = stage.service("n3")._parts.members.holding
+            assert not subtract(holding.held, holding.filled.spans)
 
     play(story)
 

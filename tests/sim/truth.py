@@ -120,6 +120,10 @@ class Truth:
                     )
                 )
 
+    def forget_disks(self) -> None:
+        """Somebody has changed a disk: all are read again from their beginning."""
+        self._seen.clear()
+
     def on_disk(self, name: str, disk: MemoryDisk) -> dict[Identity, int]:
         """Identity → newest version that a disk durably has."""
         key = f"{name}/{disk.store_id}"
