@@ -7,6 +7,7 @@ else this node as keeper. So whoever owes a record also has it, and a crash forg
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgpack
@@ -117,16 +118,21 @@ class Writer:
         if await self._gate.wait(batch.rows.code, deadline_ms=batch.deadline_ms):
             return await self._route(batch)  # it may be for another node to spread now
         parts = self._parts
-        view = parts.members.view()
-        sets, by_node = _shares(view, batch.rows, here=parts.node_id)
-        tally = Tally(sets, here=parts.node_id, w=batch.w)
         with self._gate.passing(batch.rows.code):
-            parcels, places = self._send(batch, by_node, view, tally)
             try:
                 await self._store(batch.collection, batch.rows)
-            finally:
-                self._release(places, parcels)
-        tally.stored(parts.node_id)
+            except asyncio.CancelledError:
+                # The commit goes on without its caller, and so must what follows from it.
+                if parts.tasks.running:
+                    parts.tasks.spawn(self._store_and_owe(batch), name="write without a caller")
+                raise
+            # Copies go by the ring of now, and after the rows are here: whoever has a copy can
+            # then tell that others lack it, whatever becomes of this node.
+            view = parts.members.view()
+            sets, by_node = _shares(view, batch.rows, here=parts.node_id)
+            tally = Tally(sets, here=parts.node_id, w=batch.w)
+            tally.stored(parts.node_id)
+            parcels = self._send(batch, by_node, view, tally)
         await self._wait(tally, parcels, deadline_ms=batch.deadline_ms)
         for node, sent in parcels.items():
             for parcel in sent:
@@ -149,7 +155,17 @@ class Writer:
         try:
             await self._store(collection, rows)
         finally:
-            self._release(owed, {})
+            for node, places in owed.items():
+                parts.members.outstanding.fail(node, places)
+
+    async def _store_and_owe(self, batch: Batch) -> None:
+        """Finish a write whose caller has gone: its rows are owed to every other holder."""
+        parts = self._parts
+        with suppress(NodeError):  # what is on the disk all the same is owed as well
+            await self._store(batch.collection, batch.rows)
+        _, by_node = _shares(parts.members.view(), batch.rows, here=parts.node_id)
+        for node, rows in by_node.items():
+            parts.members.outstanding.fail(node, places_of(batch.collection, rows))
 
     async def _store(self, collection: str, rows: Rows) -> None:
         """Make rows durable; those that have expired count as had."""
@@ -226,30 +242,18 @@ class Writer:
 
     def _send(
         self, batch: Batch, by_node: dict[str, Rows], view: View, tally: Tally
-    ) -> tuple[dict[str, list[Parcel]], dict[str, Sequence[Place]]]:
-        """Send copies to holders in contact; returns them, and what each holder is to have."""
+    ) -> dict[str, list[Parcel]]:
+        """Send copies to the holders in contact; the absent ones are owed theirs from now on."""
         parcels: dict[str, list[Parcel]] = {}
-        owed: dict[str, Sequence[Place]] = {}
         absent = tuple(node for node in by_node if node not in view.standing.contact)
         for node, rows in by_node.items():
-            places = owed[node] = places_of(batch.collection, rows)
+            places = places_of(batch.collection, rows)
             if node in view.standing.contact:
                 parcels[node] = self._delivery.send(node, batch.collection, rows, places, absent)
                 tally.sent(node)
-        return parcels, owed
-
-    def _release(self, owed: dict[str, Sequence[Place]], parcels: dict[str, list[Parcel]]) -> None:
-        """After storing: whoever was absent, or has already failed, is owed from now on.
-
-        Not before: a job of the mover could pass over rows that the store does not show yet, and
-        would then take the place for done.
-        """
-        outstanding = self._parts.members.outstanding
-        for node, places in owed.items():
-            sent = parcels.get(node, [])
-            failed = any(parcel.arrived.done() and not parcel.arrived.result() for parcel in sent)
-            if failed or not sent:
-                outstanding.fail(node, places)
+            else:
+                self._parts.members.outstanding.fail(node, places)
+        return parcels
 
     async def _wait(
         self, tally: Tally, parcels: dict[str, list[Parcel]], *, deadline_ms: int

@@ -9,6 +9,7 @@ from node.config import Limits, MoverSettings
 from node.protocol.rules import ALL_RULES, Rules
 from node.query import WriteReply
 from node.records import Rows
+from node.service.newcomer import Birth, first_ring
 from node.service.service import Service
 from node.service.write import Batch
 from node.storage.memory_engine import MemoryDisk, MemoryEngine
@@ -16,8 +17,10 @@ from tests.sim.loop import VirtualClock, VirtualLoop
 from tests.sim.network import Network
 from zring.domain import DEMO_DOMAIN, Domain
 from zring.ring import Ring, Settings, founding_ring
+from zring.span import subtract
 
 SYNC_MS_MAX = 4.0
+GRAIN_LEVEL = 4
 SKEW_US_MAX = 2_000_000
 
 
@@ -30,8 +33,14 @@ class SimulatedNode:
         rng = cluster.rng
         self.clock = VirtualClock(cluster.loop, skew_us=rng.randint(-SKEW_US_MAX, SKEW_US_MAX))
         self.disk = self._new_disk(f"store-{name}-0")
-        self._wiped = 0
+        self._stores = 1
+        self._image = 0
+        self._start: asyncio.Task[None] | None = None
+        self.skews_us = [self.clock.skew_us]
+        """Every value that the wall clock has been wrong by."""
         self.service: Service | None = None
+        self.fresh = False
+        """Whether its disk was lost and it has met nobody since: it cannot know."""
         self._callers: list[asyncio.Task[Any]] = []
 
     @property
@@ -40,21 +49,30 @@ class SimulatedNode:
         return self.service is not None
 
     async def start(self) -> None:
-        """Open what the disk has and join the others."""
+        """Open what the disk has and join the others; a newcomer waits for a seed that answers."""
         assert self.service is None
         cluster = self._cluster
         engine = MemoryEngine(
             domain=cluster.domain, disk=self.disk, step_rows_max=cluster.step_rows_max
         )
+        transport = cluster.network.transport(self.name)
+        ring = await first_ring(
+            cluster.birth if self.name in cluster.birth.founders else cluster.newcomers_birth,
+            engine,
+            transport,
+            cluster.seeds,
+            node_id=self.name,
+            timeout_ms=cluster.limits.peer_timeout_ms,
+        )
         service = Service(
             node_id=self.name,
-            ring=cluster.ring,
+            ring=ring,
             engine=engine,
-            transport=cluster.network.transport(self.name),
+            transport=transport,
             clock=self.clock,
             limits=cluster.limits,
             mover=cluster.mover,
-            seeds=cluster.names,
+            seeds=cluster.seeds,
             client_url=f"http://{self.name}",
             peer_address=self.name,
             rules=cluster.rules,
@@ -65,7 +83,7 @@ class SimulatedNode:
 
     async def crash(self) -> None:
         """Stop at once; what was not synced is lost, callers never hear an answer."""
-        assert self.service is not None
+        await self._stop_starting()
         service, self.service = self.service, None
         self.disk.crash()
         callers, self._callers = self._callers, []
@@ -73,13 +91,57 @@ class SimulatedNode:
             caller.cancel()
         if callers:
             await asyncio.wait(callers)
-        await service.stop()
+        if service is not None:
+            await service.stop()
+
+    def state(self) -> str:
+        """What it thinks, for a transcript."""
+        if self.service is None:
+            return f"{self.name} is down"
+        members = self.service._parts.members
+        unfilled = subtract(members.holding.held, members.holding.filled.spans)
+        return (
+            f"{self.name} ring {self.service.ring.digest():016x} unfilled {unfilled} outstanding "
+            f"{members.outstanding.counts()} turns {self.service._flipping.turns()} mover "
+            f"{self.service._mover.statistics()} {self.service.status().coverage}"
+        )
+
+    @property
+    def starting(self) -> bool:
+        """Whether it has begun to start and may still wait for a seed."""
+        return self._start is not None and not self._start.done()
+
+    def start_soon(self) -> None:
+        """Start in the background: a newcomer may have to wait until the network is healed."""
+        self._start = self._cluster.loop.create_task(self.start())
+
+    def jump_clock(self, jump_us: int) -> None:
+        """Set the wall clock wrong by this much more."""
+        self.clock.skew_us += jump_us
+        self.skews_us.append(self.clock.skew_us)
 
     def wipe(self) -> None:
         """Lose the disk while the node is down."""
         assert self.service is None
-        self._wiped += 1
-        self.disk = self._new_disk(f"store-{self.name}-{self._wiped}")
+        self._stores += 1
+        self.disk = self._new_disk(f"store-{self.name}-{self._stores}")
+        self.fresh = True
+
+    def take_image(self) -> None:
+        """Remember the disk as it is."""
+        self._image = len(self.disk.durable)
+
+    def restore_image(self, entries: int | None = None) -> None:
+        """Put an old state of the same store back while the node is down.
+
+        Args:
+            entries: what the image holds, in entries; None is what `take_image` saw.
+        """
+        assert self.service is None
+        disk = self._new_disk(self.disk.store_id)
+        disk.renewals = self.disk.renewals
+        disk.durable = self.disk.durable[: self._image if entries is None else entries]
+        self.disk = disk
 
     def call(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a client's call at this node; it is cancelled when the node crashes."""
@@ -89,9 +151,18 @@ class SimulatedNode:
 
     async def stop(self) -> None:
         """End in order."""
+        await self._stop_starting()
         if self.service is not None:
             await self.service.stop()
             self.service = None
+
+    async def _stop_starting(self) -> None:
+        if self._start is not None and not self._start.done():
+            self._start.cancel()
+            await asyncio.wait((self._start,))
+        if self._start is not None and not self._start.cancelled():
+            self._start.result()
+        self._start = None
 
     def _note_spreads(self, service: Service) -> None:
         """Tell the truth which node took a record: it alone knows whom it still owes a copy."""
@@ -138,10 +209,20 @@ class SimulatedCluster:
         self.limits = Limits(peer_timeout_ms=2_000, query_timeout_ms=8_000)
         self.network = Network(rng)
         self.names = tuple(f"n{index + 1}" for index in range(nodes))
-        self.ring: Ring = founding_ring("sim", domain, 4, self.names, Settings(replicas=replicas))
+        settings = Settings(replicas=replicas)
+        self.birth = Birth("sim", domain, GRAIN_LEVEL, self.names, settings)
+        self.newcomers_birth = Birth("sim", domain, GRAIN_LEVEL)
+        self.seeds = self.names
+        self.rules = rules
+        self.ring: Ring = founding_ring("sim", domain, GRAIN_LEVEL, self.names, settings)
         self.spreads: list[tuple[str, Rows]] = []
         """(node, rows) of every batch that a node took as spreader and answered for."""
         self.nodes = {name: SimulatedNode(self, name) for name in self.names}
+
+    def add(self, name: str) -> SimulatedNode:
+        """A machine that is not part of the cluster yet."""
+        node = self.nodes[name] = SimulatedNode(self, name)
+        return node
 
     async def start(self) -> None:
         """Start every node at once."""
@@ -151,6 +232,10 @@ class SimulatedCluster:
         """End every node."""
         for node in self.nodes.values():
             await node.stop()
+
+    def disks(self) -> dict[str, MemoryDisk]:
+        """Name → disk, of all machines."""
+        return {name: node.disk for name, node in self.nodes.items()}
 
     def running(self) -> list[SimulatedNode]:
         """Nodes that are up, by name."""

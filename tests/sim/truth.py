@@ -13,9 +13,8 @@ import pyarrow as pa
 from node.protocol.acknowledge import copies_needed
 from node.query import Answer, Query, WriteLevel, WriteReply
 from node.records import Rows
-from node.storage.bucket_digests import DAY_US
-from node.storage.bucket_set import Bucket
-from node.storage.memory_engine import MemoryDisk
+from node.storage.engine import Scan
+from node.storage.memory_engine import MemoryDisk, MemoryEngine
 from zring.domain import Domain
 from zring.placement import HolderMap
 from zring.span import contains
@@ -53,10 +52,12 @@ class Truth:
     """Everything attempted and acknowledged so far."""
 
     domain: Domain
-    holders: HolderMap
     attempts: dict[Identity, dict[int, Attempt]] = field(default_factory=dict)
     acknowledged: dict[Identity, list[Acknowledged]] = field(default_factory=dict)
-    _seen: dict[str, tuple[int, dict[Identity, int]]] = field(default_factory=dict)
+    wiped: set[str] = field(default_factory=set)
+    """Nodes that lost a disk."""
+    _lost: list[dict[Identity, int]] = field(default_factory=list)
+    _views: dict[int, "_DiskView"] = field(default_factory=dict)
 
     def attempt(self, attempts: Sequence[Attempt]) -> Rows:
         """Note attempts; returns them as rows."""
@@ -90,7 +91,7 @@ class Truth:
         Raises:
             PromiseBroken: a record is on fewer disks than the reply says.
         """
-        on_disk = {name: self.on_disk(name, disk) for name, disk in sorted(disks.items())}
+        on_disk = {name: self.on_disk(disk) for name, disk in sorted(disks.items())}
         takers: dict[tuple[Identity, int], set[str]] = {}
         for name, rows in spreads:
             for index in range(len(rows)):
@@ -102,10 +103,16 @@ class Truth:
                 for name, versions in on_disk.items()
                 if versions.get(attempt.identity, -1) >= attempt.version
             )
-            holders = self.holders.holders_at(attempt.identity[2])
-            needed = copies_needed(w, len(holders)) if reply.acknowledged else 1
+            needed = copies_needed(w, reply.copies_wanted) if reply.acknowledged else 1
             needed = max(needed, reply.copies_durable)
-            if reply.stored and len(having) < needed:
+            lost = [
+                versions
+                for versions in self._lost
+                if versions.get(attempt.identity, -1) >= attempt.version
+            ]
+            if reply.stored and not having and lost:
+                continue
+            if reply.stored and len(having) + len(lost) < needed:
                 raise PromiseBroken(
                     f"promise 1: {attempt} was acknowledged with w={w} and "
                     f"durable={reply.copies_durable} but is on {sorted(having)} only"
@@ -120,33 +127,31 @@ class Truth:
                     )
                 )
 
-    def forget_disks(self) -> None:
-        """Somebody has changed a disk: all are read again from their beginning."""
-        self._seen.clear()
-
-    def on_disk(self, name: str, disk: MemoryDisk) -> dict[Identity, int]:
+    def on_disk(self, disk: MemoryDisk) -> dict[Identity, int]:
         """Identity → newest version that a disk durably has."""
-        key = f"{name}/{disk.store_id}"
-        read, versions = self._seen.get(key, (0, {}))
-        for entry in disk.durable[read:]:
-            if entry.removal is not None:
-                if entry.removal.removed is None:
-                    break  # no engine has carried it out yet
-                _remove(versions, entry.removal.buckets, entry.removal.removed)
-            for _, rows in entry.batches:
-                for index in range(len(rows)):
-                    identity = _identity(rows, index)
-                    version = int(rows.version[index])
-                    versions[identity] = max(version, versions.get(identity, -1))
-            read += 1
-        self._seen[key] = (read, versions)
-        return versions
+        view = self._views.get(id(disk))
+        if view is None:
+            view = self._views[id(disk)] = _DiskView(disk, self.domain)
+        return view.versions()
 
-    def check(self, query: Query, answer: Answer, *, skew_us: int) -> None:
+    def check(
+        self,
+        query: Query,
+        answer: Answer,
+        *,
+        skew_us: int,
+        members: frozenset[str],
+        before: Mapping[str, Mapping[Identity, int]],
+    ) -> None:
         """Check promises 4 and 5 on one answer.
 
         Args:
             skew_us: of the clock that `as_of` was read from.
+            members: those that the ring of the answering node names: what others took alone, a
+                node that was removed, or one whose joining is not known there yet, is not missed.
+            before: `where` when the question was asked. A node that took a record and lost its
+                disk since cannot tell of it; what only nodes that are away still had is theirs
+                to bring.
         Raises:
             PromiseBroken: a record is doubled, invented, absent or older than promised.
         """
@@ -164,7 +169,10 @@ class Truth:
             promised = [
                 known.version
                 for known in self.acknowledged[identity]
-                if known.at_us < as_of_us and not known.takers & away
+                if known.at_us < as_of_us
+                and not known.takers & away
+                and known.takers & members
+                and not (known.takers & self.wiped and _having(known, identity, before) <= away)
             ]
             if not promised or not self._matches(query, identity, answer):
                 continue
@@ -172,39 +180,68 @@ class Truth:
                 raise PromiseBroken(
                     f"promise 5: state {coverage.state}, as of {as_of_us}, away {sorted(away)}: "
                     f"{identity} has version {found.get(identity)} in the answer, "
-                    f"{max(promised)} was acknowledged: {self.acknowledged[identity]}"
+                    f"{max(promised)} was acknowledged: {self.acknowledged[identity]}; "
+                    f"read by {answer.readers}; {coverage}"
                 )
 
-    def check_everywhere(self, disks: Mapping[str, MemoryDisk]) -> None:
-        """Check that every record is on every holder, in its newest version, and on no other node.
+    def where(self, disks: Mapping[str, MemoryDisk]) -> dict[str, dict[Identity, int]]:
+        """Node → what its disk durably has now; only where that can matter: a disk was lost."""
+        if not self.wiped:
+            return {}
+        return {name: dict(self.on_disk(disk)) for name, disk in sorted(disks.items())}
 
-        That goes for records that nobody was promised as well.
-
-        Raises:
-            PromiseBroken: names the record and the holder (promise 3).
-        """
-        on_disk = {name: self.on_disk(name, disk) for name, disk in sorted(disks.items())}
-        for identity, known in sorted(self.acknowledged.items()):
-            newest = max(one.version for one in known)
-            for holder in self.holders.holders_at(identity[2]):
-                if on_disk[holder].get(identity, -1) < newest:
-                    raise PromiseBroken(
-                        f"promise 3: {identity} version {newest} never reached {holder}, "
-                        f"which has {on_disk[holder].get(identity)}: {known}"
-                    )
-        for identity in sorted(
-            {identity for versions in on_disk.values() for identity in versions}
-        ):
+    def misplaced(self, disks: Mapping[str, MemoryDisk], holders: HolderMap) -> list[str]:
+        """Where promise 3 does not hold yet: every record on every holder, in its newest version,
+        and on no other node; also those that nobody was promised."""
+        on_disk = {name: self.on_disk(disk) for name, disk in sorted(disks.items())}
+        known = {identity for versions in on_disk.values() for identity in versions}
+        found = []
+        for identity in sorted(known | self.acknowledged.keys()):
             having = {
                 name: versions[identity]
                 for name, versions in on_disk.items()
                 if identity in versions
             }
-            holders = self.holders.holders_at(identity[2])
-            if set(having) != set(holders) or len(set(having.values())) != 1:
-                raise PromiseBroken(
-                    f"promise 3: {identity} is on {having}, its holders are {sorted(holders)}"
+            promised = [one.version for one in self.acknowledged.get(identity, ())]
+            newest = max((*having.values(), *promised))
+            wanted = holders.holders_at(identity[2])
+            if set(having) != set(wanted) or set(having.values()) != {newest}:
+                found.append(
+                    f"{identity} of version {newest} is on {having}, its holders are {wanted}; "
+                    f"acknowledged {self.acknowledged.get(identity)}"
                 )
+        return found
+
+    def lose(self, node: str, disk: MemoryDisk, disks: Mapping[str, MemoryDisk]) -> int:
+        """A disk was lost: forget promises about versions that no disk has any more.
+
+        Promise 1 is about disks: a record is lost only if all that have it are.
+        """
+        self.wiped.add(node)
+        self._lost.append(dict(self.on_disk(disk)))
+        on_disk = [self.on_disk(disk) for name, disk in sorted(disks.items())]
+        lost = 0
+        for identity, known in list(self.acknowledged.items()):
+            best = max(versions.get(identity, -1) for versions in on_disk)
+            kept = [one for one in known if one.version <= best]
+            lost += len(known) - len(kept)
+            if kept:
+                self.acknowledged[identity] = kept
+            else:
+                del self.acknowledged[identity]
+        return lost
+
+    def check_disks(self, disks: Mapping[str, MemoryDisk]) -> None:
+        """Check that every acknowledged version is on a disk, also while records move.
+
+        Raises:
+            PromiseBroken: promise 1.
+        """
+        on_disk = [self.on_disk(disk) for name, disk in sorted(disks.items())]
+        for identity, known in sorted(self.acknowledged.items()):
+            newest = max(one.version for one in known)
+            if max(versions.get(identity, -1) for versions in on_disk) < newest:
+                raise PromiseBroken(f"promise 1: no disk has {identity} version {newest}: {known}")
 
     def _found(self, query: Query, answer: Answer) -> dict[Identity, int]:
         found: dict[Identity, int] = {}
@@ -245,18 +282,43 @@ class Truth:
         return inside
 
 
-def _remove(
-    versions: dict[Identity, int], buckets: Sequence[Bucket], removed: Sequence[bool]
-) -> None:
-    """Take away what a store has let go of."""
-    for bucket, gone in zip(buckets, removed, strict=True):
-        if gone:
-            for identity in [
-                known
-                for known in versions
-                if bucket.start <= known[2] < bucket.stop and known[1] // DAY_US == bucket.day
-            ]:
-                del versions[identity]
+class _DiskView:
+    """What one disk durably has, read on from where it was read last."""
+
+    def __init__(self, disk: MemoryDisk, domain: Domain) -> None:
+        self._disk = disk
+        self._domain = domain
+        self._read = 0
+        self._versions: dict[Identity, int] = {}
+
+    def versions(self) -> dict[Identity, int]:
+        """Identity → newest version."""
+        entries = self._disk.durable[self._read :]
+        self._read += len(entries)
+        if any(entry.removal is not None for entry in entries):
+            # What went is worked out by the engine; another one on the same disk sees the same.
+            engine = MemoryEngine(domain=self._domain, disk=self._disk)
+            self._versions = {}
+            for name in engine.statistics().collections:
+                self._add(engine.scan(Scan(name, deletions=True)).rows)
+            return self._versions
+        for entry in entries:
+            for _, rows in entry.batches:
+                self._add(rows)
+        return self._versions
+
+    def _add(self, rows: Rows) -> None:
+        for index in range(len(rows)):
+            identity, version = _identity(rows, index), int(rows.version[index])
+            self._versions[identity] = max(version, self._versions.get(identity, -1))
+
+
+def _having(
+    known: Acknowledged, identity: Identity, where: Mapping[str, Mapping[Identity, int]]
+) -> frozenset[str]:
+    return frozenset(
+        name for name, versions in where.items() if versions.get(identity, -1) >= known.version
+    )
 
 
 def _identity(rows: Rows, index: int) -> Identity:

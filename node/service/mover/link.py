@@ -74,9 +74,15 @@ class Link:
         return bits[: len(rows)].astype(np.bool_)
 
     async def copy(self, collection: str, rows: Rows) -> None:
-        """Records that the peer lacks; they are on its disk when this returns."""
+        """Records that the peer lacks; they are on its disk when this returns.
+
+        Holders without contact to this node are named: the peer may reach them, and owes them
+        these records from now on too.
+        """
+        view = self._parts.members.view()
+        absent = sorted(set(view.holders.nodes) - view.standing.contact)
         body = rows_to_bytes(rows)
-        await self._call("copy", {"collection": collection}, body)
+        await self._call("copy", {"collection": collection, "absent": absent}, body)
         self._parts.counters.records_moved += len(rows)
         self.progress.moved(len(rows), len(body), now_ms=self._parts.clock.now_ms())
 
