@@ -64,7 +64,36 @@ def status_document(*, away: str | None = None) -> Document:
             "away": {away: "2025-03-01T05:00:00Z"},
             "replicas": {"ne": quarter(*CORNERS[away])},
         }
-    return {"node": "sw", "version": "0", "state": "ready", "coverage": coverage, "nodes": nodes}
+    return {
+        "node": "sw",
+        "version": "0",
+        "state": coverage["state"],
+        "settled": away is None,
+        "coverage": coverage,
+        "tasks": [],
+        "silent": {},
+        "nodes": nodes,
+    }
+
+
+def task_document(kind: str, node: str, target: str | None, **changes: Any) -> Document:
+    """One of the `tasks` of `GET /cluster/status`."""
+    return {
+        "kind": kind,
+        "node": node,
+        "target": target,
+        "phase": "sending",
+        "reason": "",
+        "area": {"type": "MultiPolygon", "coordinates": []},
+        "buckets_left": 0,
+        "records_left": 0,
+        "bytes_left": 0,
+        "bytes_per_s": 0,
+        "eta_s": None,
+        "since": None,
+        "waits_for": [],
+        **changes,
+    }
 
 
 RING_DOCUMENT: Document = {
@@ -103,7 +132,8 @@ def latest_document() -> Document:
 class RecordedNode:
     """A server of the page whose API answers what it is told to.
 
-    `answers` maps a path to a document, or to a status above 399. After `answers_left` answers
+    `answers` maps a path to a document, or to a status above 399; `made` to what makes the document
+    of each answer. After `answers_left` answers
     every connection is cut; None is never.
     """
 
@@ -114,6 +144,7 @@ class RecordedNode:
             "/collections": COLLECTIONS_DOCUMENT,
             "/collections/amedas/latest": latest_document(),
         }
+        self.made: dict[str, Callable[[], Document]] = {}
         self.asked: list[str] = []
         self.answers_left: int | None = None
         self.url = ""
@@ -137,6 +168,8 @@ class RecordedNode:
             self.answers_left -= 1
             if self.answers_left < 0 and request.transport is not None:
                 request.transport.abort()
+        if request.path in self.made:
+            return web.json_response(self.made[request.path]())
         answer = self.answers.get(request.path, 404)
         if isinstance(answer, int):
             return web.json_response({"title": "refused", "detail": "no"}, status=answer)

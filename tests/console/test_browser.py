@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from node.console import PAGE_PATH
+from tests.console.conftest import CORNERS, quarter, status_document, task_document
 
 
 async def test_areas_dots_and_tables_are_drawn(recorded_node: Any, browse: Any) -> None:
@@ -92,3 +93,62 @@ async def test_what_was_known_stays_when_the_node_stops_answering(
     assert re.search(r'id="coverage"[^>]*data-state="unreachable"[^>]*>no contact<', page)
     assert re.search(r"This node gives no answer .*Shown is what was known at \d\d:\d\d", page)
     assert len(re.findall(r'data-sensor="', page)) == 2
+
+
+async def test_moves_and_what_is_left_are_shown(recorded_node: Any, browse: Any) -> None:
+    status = status_document()
+    status["tasks"] = [
+        task_document("move", "ne", "se", phase="filling", area=quarter(*CORNERS["ne"])),
+        task_document("hand-over", "ne", "se", records_left=1_700, bytes_per_s=1_200_000, eta_s=12),
+        task_document("fill", "se", None, reason="ne must have compared everything with it"),
+    ]
+    recorded_node.answers["/cluster/status"] = status
+    page = await browse(recorded_node.url + PAGE_PATH)
+    assert re.search(r'<g class="move" data-from="ne" data-to="se" fill="url\(#hatch-2\)"', page)
+    assert re.search(r'<path class="arrow" d="M[\d. ]+L[\d. ]+" marker-end', page)
+    assert re.search(r'<section id="under-way"[^>]*labelledby="tasks-title">', page)
+    assert "1,700 records left, 1.2 MB/s, about 12 s" in page
+    assert re.search(r'<progress max="1700" value="0"', page)
+    assert "se is being filled" in page
+    assert "ne must have compared everything with it" in page
+
+
+async def test_a_bar_grows_with_what_was_done(recorded_node: Any, browse: Any) -> None:
+    left = iter((400, 100))
+
+    def answer() -> dict[str, Any]:
+        task = task_document("hand-over", "ne", "se", records_left=next(left, 100))
+        return {**status_document(), "tasks": [task]}
+
+    recorded_node.made["/cluster/status"] = answer
+    page = await browse(recorded_node.url + PAGE_PATH)
+    assert re.search(r'<progress max="400" value="300"', page), "it looks again by itself"
+
+
+async def test_nothing_under_way_is_not_shown(recorded_node: Any, browse: Any) -> None:
+    page = await browse(recorded_node.url + PAGE_PATH)
+    assert re.search(r'<section id="under-way"[^>]*hidden', page)
+    assert 'class="move"' not in page
+
+
+async def test_areas_that_do_not_answer_as_usual_are_shown(recorded_node: Any, browse: Any) -> None:
+    status = status_document(away="se")
+    status["nodes"][0]["state"] = "suspect"
+    status["coverage"] |= {
+        "state": "partial",
+        "alone_since": "2025-03-01T05:00:00Z",
+        "replicas": {"se": quarter(*CORNERS["se"])},
+        "replicas_as_of": {"se": "2025-03-01T04:59:00Z"},
+        "settling": quarter(*CORNERS["nw"]),
+        "missing": quarter(*CORNERS["ne"]),
+    }
+    recorded_node.answers["/cluster/status"] = status
+    page = await browse(recorded_node.url + PAGE_PATH)
+    assert re.search(r'<g class="replicas" fill="url\(#hatch-replicas\)" data-owner="se"', page)
+    assert "copies answer for se, as of 2025-03-01 04:59 UTC" in page
+    assert re.search(r'<g class="settling" fill="url\(#hatch-settling\)"', page)
+    assert re.search(r'<g class="missing" fill="url\(#hatch-missing\)"', page)
+    assert "This node has been alone since 2025-03-01 05:00 UTC." in page
+    assert "there is nobody to answer" in page
+    assert re.search(r'<g class="area suspect" data-node="ne" fill="(?!url)', page)
+    assert "is still asked" in page

@@ -8,16 +8,18 @@ import {
   absenceSentences, byId, fillSelect, showCoverage, showDetails, showLegend, showNodes, showNotice,
   showSensors, showTip,
 } from "./panel.js";
+import { showTasks } from "./tasks.js";
 import { countText, makeScale, nodeColour, timeText } from "./scale.js";
 import { View } from "./view.js";
 
 const REFRESH_MS = 10_000;
+const REFRESH_BUSY_MS = 2_000; // while something is under way
 const SENSORS_MAX = 5_000; // what a browser draws without a pause
 const MOVE_DELAY_MS = 250; // after moving the map, before the values in view are asked for
 
 const view = new View();
 const state = {
-  nodes: [], here: "", cluster: "", coverage: { state: "complete" }, collections: [], features: [], more: false,
+  nodes: [], here: "", cluster: "", coverage: { state: "complete" }, tasks: [], collections: [], features: [], more: false,
   selected: null, chosen: null, collection: "", value: "", pinned: false,
   reached: true, paused: false, updated: null, failure: "", fitted: false,
 };
@@ -51,6 +53,7 @@ function takeStatus(status, ring) {
   state.cluster = ring.cluster;
   state.here = status.node;
   state.coverage = status.coverage;
+  state.tasks = status.tasks || [];
   const nothing = { type: "MultiPolygon", coordinates: [] };
   state.nodes = [...status.nodes]
     .sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -62,6 +65,7 @@ function takeStatus(status, ring) {
 
 function stateText(node) {
   if (node.state === "alive") return "in contact";
+  if (node.state === "suspect") return `does not answer since ${timeText(node.since)}, is still asked`;
   if (node.state === "away") return `away since ${timeText(node.since)}`;
   return "not heard of yet";
 }
@@ -109,6 +113,7 @@ function show() {
   showCoverage(state.coverage, state.reached);
   byId("cluster").textContent = state.cluster === "zring" ? "" : state.cluster;
   byId("updated").textContent = state.updated ? `updated ${clock(state.updated)}${state.paused ? ", paused" : ""}` : "nothing received yet";
+  showTasks(byId("under-way"), byId("tasks").tBodies[0], state.tasks);
   showNodes(state.nodes, state.selected, state.here, selectNode);
   showDetails(state.nodes.find(({ id }) => id === state.selected));
   const scale = makeScale(state.features.map(({ properties }) => properties[state.value]));
@@ -255,7 +260,10 @@ async function start() {
   drawing.land = decodeLand(await land);
   draw();
   document.body.dataset.land = "drawn";
-  setInterval(() => { if (!state.paused && !document.hidden) refresh(); }, REFRESH_MS);
+  setInterval(() => {
+    const due = state.tasks.length > 0 || !state.updated || Date.now() - state.updated >= REFRESH_MS - REFRESH_BUSY_MS / 2;
+    if (due && !state.paused && !document.hidden) refresh();
+  }, REFRESH_BUSY_MS);
 }
 
 start();

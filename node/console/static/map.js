@@ -28,20 +28,22 @@ export class MapDrawing {
     this.layers = {};
     svg.replaceChildren(make("defs", {}));
     this.defs = svg.firstChild;
-    for (const name of ["land", "graticule", "outside", "ticks", "areas", "dots", "labels"]) {
+    for (const name of ["land", "graticule", "outside", "ticks", "areas", "states", "moves", "dots", "labels"]) {
       this.layers[name] = make("g", { class: name });
       svg.append(this.layers[name]);
     }
   }
 
   /** Everything anew, for what is shown now. */
-  draw({ nodes, selected, features, value, scale, chosen }) {
+  draw({ nodes, selected, coverage, tasks, features, value, scale, chosen }) {
     const { width, height } = this.view;
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.drawLand();
     this.drawGraticule();
     this.drawDomain();
     const taken = this.drawAreas(nodes, selected);
+    this.drawStates(coverage);
+    this.drawMoves(nodes, tasks);
     this.drawDots(features, value, scale, chosen, taken);
   }
 
@@ -98,7 +100,7 @@ export class MapDrawing {
   /** Returns the boxes of the names, so that nothing else is written over them. */
   drawAreas(nodes, selected) {
     const taken = [];
-    this.defs.replaceChildren(...nodes.map((node) => hatch(node)));
+    this.defs.replaceChildren(...nodes.map((node) => hatch(node)), ...STATE_HATCHES.map(stateHatch), arrowHead());
     const areas = this.layers.areas, labels = this.layers.labels;
     areas.replaceChildren();
     labels.replaceChildren();
@@ -106,7 +108,7 @@ export class MapDrawing {
     if (chosen) areas.append(this.copies(chosen));
     for (const node of nodes) {
       if (!node.area.coordinates.length) continue;
-      const away = node.state !== "alive";
+      const away = node.state !== "alive" && node.state !== "suspect";
       const group = make("g", {
         class: `area ${node.state}${node.id === selected ? " selected" : ""}`,
         "data-node": node.id,
@@ -122,6 +124,52 @@ export class MapDrawing {
       if (box) taken.push(box);
     }
     return taken;
+  }
+
+  /** Areas that a replica answers for, where records are still on their way, and that nobody answers for. */
+  drawStates(coverage) {
+    const group = this.layers.states;
+    group.replaceChildren();
+    for (const [owner, shape] of Object.entries(coverage.replicas || {})) {
+      const asOf = coverage.replicas_as_of?.[owner];
+      const text = `copies answer for ${owner}, ${asOf ? `as of ${timeText(asOf)}` : "nobody knows as of when"}`;
+      group.append(this.stateArea("replicas", shape, text, owner));
+    }
+    if (coverage.settling) group.append(this.stateArea("settling", coverage.settling, "records are still being handed over"));
+    if (coverage.missing) group.append(this.stateArea("missing", coverage.missing, "nobody in contact can answer for all of this"));
+  }
+
+  stateArea(name, shape, text, owner) {
+    const group = make("g", { class: name, fill: `url(#hatch-${name})` });
+    if (owner) group.setAttribute("data-owner", owner);
+    group.append(make("title", {}, text), make("path", { d: this.cells(shape), "shape-rendering": "crispEdges" }));
+    if (name === "missing") group.append(make("path", { class: "outline", d: this.lines(outlineOf(shape)) }));
+    return group;
+  }
+
+  /** Areas on their way: stripes in the next owner's colour, and an arrow from the owner's area. */
+  drawMoves(nodes, tasks) {
+    const group = this.layers.moves;
+    group.replaceChildren();
+    for (const { kind, node, target, area, phase, reason } of tasks) {
+      if (kind !== "move" || !area.coordinates.length) continue;
+      const source = nodes.find(({ id }) => id === node), next = nodes.find(({ id }) => id === target);
+      const mark = make("g", { class: "move", "data-from": node, "data-to": target, fill: next ? `url(#hatch-${next.index})` : "none" });
+      mark.append(make("title", {}, `${node} hands this over to ${target}: ${reason || phase}`));
+      mark.append(make("path", { d: this.cells(area), "shape-rendering": "crispEdges" }));
+      const from = source && this.middle(source.area);
+      const to = next?.area.coordinates.length ? this.middle(next.area) : this.middle(area);
+      if (from && to && Math.hypot(to[0] - from[0], to[1] - from[1]) > 20) {
+        mark.append(make("path", { class: "arrow", d: `M${from.join(" ")}L${to.join(" ")}`, "marker-end": "url(#arrow-head)" }));
+      }
+      group.append(mark);
+    }
+  }
+
+  /** The middle of a shape's largest cell, on the page. */
+  middle(shape) {
+    const box = largestBox(shape);
+    return box && [this.view.x((box[0] + box[2]) / 2), this.view.y((box[1] + box[3]) / 2)].map((place) => Number(place.toFixed(1)));
   }
 
   copies(node) {
@@ -190,6 +238,23 @@ export class MapDrawing {
     taken.push(box);
     group.append(make("text", { class: "dot-label", x: x.toFixed(1), y: y.toFixed(1) }, text));
   }
+}
+
+const STATE_HATCHES = ["replicas", "settling", "missing"];
+
+/** What an area that does not answer as usual is filled with; the style sheet has the colours. */
+function stateHatch(name) {
+  const pattern = make("pattern", {
+    id: `hatch-${name}`, width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(-45)",
+  });
+  pattern.append(make("rect", { class: `ink ${name}`, width: name === "missing" ? 4 : 1.5, height: 8 }));
+  return pattern;
+}
+
+function arrowHead() {
+  const marker = make("marker", { id: "arrow-head", viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 7, markerHeight: 7, orient: "auto" });
+  marker.append(make("path", { d: "M0 0L10 5L0 10Z" }));
+  return marker;
 }
 
 /** Stripes in a node's colour: its area while it is away. */

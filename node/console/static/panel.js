@@ -47,6 +47,8 @@ export function absenceSentences(nodes, coverage) {
     const others = Object.keys(coverage.replicas || {});
     if (others.length) sentences.push("Copies on other nodes answer for the striped area.");
   }
+  if (coverage.alone_since) sentences.push(`This node has been alone since ${timeText(coverage.alone_since)}.`);
+  if (coverage.settling) sentences.push("Records are still being handed over for some of the map.");
   if (coverage.missing) sentences.push("For some of the map there is nobody to answer.");
   return sentences;
 }
