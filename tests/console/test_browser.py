@@ -151,4 +151,4 @@ async def test_areas_that_do_not_answer_as_usual_are_shown(recorded_node: Any, b
     assert "This node has been alone since 2025-03-01 05:00 UTC." in page
     assert "there is nobody to answer" in page
     assert re.search(r'<g class="area suspect" data-node="ne" fill="(?!url)', page)
-    assert "is still asked" in page
+    assert "silent since 2025-03-01 05:00 UTC, still asked" in page

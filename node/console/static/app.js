@@ -65,7 +65,7 @@ function takeStatus(status, ring) {
 
 function stateText(node) {
   if (node.state === "alive") return "in contact";
-  if (node.state === "suspect") return `does not answer since ${timeText(node.since)}, is still asked`;
+  if (node.state === "suspect") return `silent since ${timeText(node.since)}, still asked`;
   if (node.state === "away") return `away since ${timeText(node.since)}`;
   return "not heard of yet";
 }
