@@ -13,6 +13,7 @@ from node.api.problems import problem
 from node.api.repair import tasks_to_json
 from node.api.respond import json_response
 from node.api.state import STATE, State
+from node.protocol.cluster_tasks import KINDS
 from node.query import COVERAGE_ORDER
 from node.service.status import MemberStatus
 from zring import __version__
@@ -160,6 +161,24 @@ def _service_metrics(state: State) -> str:
         ("zring_store_full", "1 when writes are refused.", int(store.full)),
     )
     texts.extend(metric(name, "gauge", text, [({}, value)]) for name, text, value in gauges)
+    tasks = state.service.tasks.own()
+    kinds = [({"kind": kind}, [task for task in tasks if task.kind == kind]) for kind in KINDS]
+    texts.append(
+        metric(
+            "zring_tasks",
+            "gauge",
+            "What this node has under way.",
+            [(kind, len(found)) for kind, found in kinds],
+        )
+    )
+    texts.append(
+        metric(
+            "zring_task_records_left",
+            "gauge",
+            "Records that are known to lack elsewhere.",
+            [(kind, sum(task.records_left for task in found)) for kind, found in kinds],
+        )
+    )
     members = [({"node": member.node, "state": member.state}, 1) for member in status.members]
     texts.append(metric("zring_member", "gauge", "1 for the state a member is in.", members))
     state_of = [({"state": name}, int(name == status.coverage.state)) for name in COVERAGE_ORDER]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.errors import NodeError
+from node.errors import BadRequest, NodeError
 from node.peer.transport import Message
 from node.protocol.word import plain_to_spans, spans_to_plain
 from node.service.filled import Filling
@@ -110,7 +110,10 @@ class Repairs:
             )
             silent = {**also_silent, **silent}
             for node, reply in answers.items():
-                accepted[node] = plain_to_spans(reply.header.get("accepted"))
+                try:
+                    accepted[node] = plain_to_spans(reply.header.get("accepted"))
+                except BadRequest as error:
+                    silent[node] = f"does not answer ({error})"
         return RepairReply(
             told=tuple(sorted({*replies, self._parts.node_id})),
             silent=dict(sorted(silent.items())),

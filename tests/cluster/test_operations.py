@@ -291,8 +291,19 @@ def test_waiting_has_an_end(stage: Stage) -> None:
     node = stage.nodes["hub"]
     node.stop()
     stage.wait_for(lambda: stage.states()["hub"] == "away", "hub is away")
+    texts = {
+        words: CliRunner().invoke(main, [*words, "--url", stage.url], prog_name="zring").output
+        for words in (("status",), ("tasks",), ("wait", "--timeout", "0.1"))
+    }
+    assert all("hub is away" in text for text in texts.values()), texts
     last = stage.run("wait", "--timeout", "0.5", code=PARTIAL)
     assert last["silent"] == {"hub": "is away"} and last["state"] == "local"
     stage.run("tasks", code=PARTIAL)
     node.start()
     stage.settle()
+    for words, said in (
+        (("wait",), "nothing is under way; answers are complete"),
+        (("repair", "--accept-loss"), "nothing is missing"),
+    ):
+        result = CliRunner().invoke(main, [*words, "--url", stage.url], prog_name="zring")
+        assert result.exit_code == DONE and said in result.output, result.output

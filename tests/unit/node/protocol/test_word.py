@@ -54,6 +54,20 @@ PLAIN: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+def test_a_word_of_a_version_without_locations_has_none() -> None:
+    word = Word("n", "c", "s", 1, location=(1_350_000_000, 330_000_000))
+    older = plain_to_word(word_to_plain(word)[:16])
+    assert older.location is None and older.store_id == "s"
+
+
+@pytest.mark.parametrize("location", [[1], [0, 900_000_001], [-1_800_000_001, 0], "x", [0.5, 0]])
+def test_a_location_off_the_map_is_refused(location: Any) -> None:
+    plain = word_to_plain(Word("n", "c", "s", 1))
+    plain[16] = location
+    with pytest.raises(BadRequest, match="place 16"):
+        plain_to_word(plain)
+
+
 @given(WORDS)
 def test_there_and_back(word: Word) -> None:
     assert plain_to_word(msgpack.unpackb(msgpack.packb(word_to_plain(word)))) == word
