@@ -244,7 +244,6 @@ class HttpTransport:
         """Stop receiving, let go of all connections."""
         if self._session is not None:
             await self._session.close()
-            self._session = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -266,6 +265,8 @@ class HttpTransport:
                 auto_decompress=False,
                 trust_env=False,
             )
+        elif self._session.closed:  # a call that was on its way when the node began to stop
+            raise aiohttp.ClientConnectionError("this node is stopping")
         return self._session
 
     async def _greeted(self, address: str) -> Session:

@@ -42,6 +42,25 @@ async def greeted(http: aiohttp.ClientSession, address: str) -> Session:
         return sessions.accept(ask, decode_reply(await response.read()).header)
 
 
+async def test_a_call_while_the_node_stops_fails_like_any_other() -> None:
+    """Its own stop is no fault: a call on its way when the session closed ended the process with
+    a traceback."""
+    server, address = await started()
+    friend = HttpTransport(cluster_key=KEY)
+    await friend.call(address, Message("x"), timeout_ms=2_000)
+    calls = [
+        asyncio.ensure_future(friend.call(address, Message("x"), timeout_ms=2_000))
+        for _ in range(20)
+    ]
+    await asyncio.sleep(0)
+    await friend.close()
+    later = friend.call(address, Message("x"), timeout_ms=2_000)
+    for outcome in await asyncio.gather(*calls, later, return_exceptions=True):
+        assert isinstance(outcome, Message | PeerUnreachable), repr(outcome)
+    assert isinstance(outcome, PeerUnreachable) and "stopping" in str(outcome)
+    await server.close()
+
+
 @pytest.mark.parametrize("key", ["", "wrong", KEY + " "])
 async def test_without_the_key_nothing_is_heard(key: str) -> None:
     told: list[Refusal] = []
