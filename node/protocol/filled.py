@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgpack
 
 from node.protocol.rules import ALL_RULES, Rules
-from node.protocol.word import Word, plain_to_spans, spans_to_plain
+from node.protocol.word import StoreSeen, Word, plain_to_spans, spans_to_plain
 from zring.span import EVERYTHING, Spans, intersect, subtract, union
 
 _VERSION = 1
@@ -147,38 +147,46 @@ class Filled:
             self._said.clear()
 
 
-def judge_own_store(
-    *, store_id: str, sequence: int, birth: bool, remembered: Iterable[tuple[str, int]]
-) -> Verdict:
+def judge_own_store(word: Word, remembered: Iterable[StoreSeen]) -> Verdict:
     """What this node makes of what others remember of its stores.
 
     Args:
-        sequence: of the last durable log entry, now: nobody can have seen a greater one.
-        remembered: (store id, greatest sequence seen), one for each member that says so.
+        word: its own.
+        remembered: one for each member that says so.
     Returns:
         `renew`: the store is a restored image and must get a new id; `drop`: the claim by birth
         is wrong, there was another store before this one.
     """
     known = list(remembered)
-    if any(theirs == store_id and seen > sequence for theirs, seen in known):
+    if any(is_restored(word, seen) for seen in known):
         return "renew"
-    if birth and any(theirs != store_id for theirs, _ in known):
+    if word.birth and any(seen.store_id != word.store_id for seen in known):
         return "drop"
     return "keep"
+
+
+def is_restored(word: Word, seen: StoreSeen) -> bool:
+    """Whether a node's store is older than what was seen of it: a restored image.
+
+    What counts is what its process found when it opened the store: by the time that somebody
+    hears of it, it may have written past what was seen.
+    """
+    found = word.sequence if word.found is None else word.found
+    return seen.store_id == word.store_id and seen.before(word.instance) > found
 
 
 def believed(
     word: Word,
     *,
-    seen: tuple[str, int] | None,
-    remembered: Iterable[tuple[str, int]],
+    seen: StoreSeen | None,
+    remembered: Iterable[StoreSeen],
     rules: Rules = ALL_RULES,
 ) -> Spans:
     """The codes for which others take a node for filled.
 
     Args:
-        seen: what this node remembers of its store; a lower sequence is a restored image.
-        remembered: what other members remember of it; counts against a claim by birth.
+        seen: what this node remembers of its store.
+        remembered: what other members remember of it.
     """
     if word.life == "starting":
         return ()  # it has not heard yet what others remember of it
@@ -187,25 +195,22 @@ def believed(
     known = list(remembered)
     if seen is not None:
         known.append(seen)
-        if seen[0] == word.store_id and word.sequence < seen[1]:
-            return ()
-    if word.birth and any(store_id != word.store_id for store_id, _ in known):
-        return ()
-    return word.filled
+    return word.filled if judge_own_store(word, known) == "keep" else ()
 
 
-def remember_store(known: tuple[str, int] | None, word: Word) -> tuple[str, int]:
+def remember_store(known: StoreSeen | None, word: Word) -> StoreSeen:
     """What to remember of a node's store after a word of it.
 
     A claim by birth does not replace the memory of a former store: the node would never hear
     that it had one. Neither does a lower sequence.
     """
+    fresh = StoreSeen(word.store_id, word.sequence, word.instance)
     if known is None:
-        return word.store_id, word.sequence
-    store_id, sequence = known
-    if store_id != word.store_id:
-        return known if word.birth else (word.store_id, word.sequence)
-    return store_id, max(sequence, word.sequence)
+        return fresh
+    if known.store_id != word.store_id:
+        return known if word.birth else fresh
+    sequence = max(known.sequence, word.sequence)
+    return StoreSeen(known.store_id, sequence, word.instance, known.before(word.instance))
 
 
 def former_rings(
@@ -262,8 +267,8 @@ def debts_told(
             for holder, spans in gained[word.ring_digest].items():
                 owes(member, holder, spans)
         if rules.lost_stores_unfilled and any(
-            node in words and words[node].store_id != store_id
-            for node, (store_id, _) in word.stores.items()
+            node in words and words[node].store_id != seen.store_id
+            for node, seen in word.stores.items()
         ):
             for holder in words:
                 owes(member, holder, EVERYTHING)

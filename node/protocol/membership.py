@@ -222,9 +222,7 @@ class Membership:
             return effects
         if reply.sequence != word.sequence or reply.records != word.records:
             member.word = replace(word, sequence=reply.sequence, records=reply.records)
-            if reply.sequence < member.sequence:
-                effects += self._lose_store(member)
-            member.sequence = reply.sequence
+            member.sequence = max(member.sequence, reply.sequence)
             self.fresh.append(sender.node)
         if reply.clock_us:
             member.clock_us = reply.clock_us
@@ -362,9 +360,7 @@ class Membership:
         if known is not None and word.stamp <= known.stamp:
             return []
         effects: list[Effect] = []
-        if member.store_id and (
-            word.store_id != member.store_id or word.sequence < member.sequence
-        ):
+        if member.store_id and word.store_id != member.store_id:
             effects = self._lose_store(member)
         if known is None or _content(known) != _content(word):
             self.epoch += 1
@@ -440,5 +436,5 @@ def _content(word: Word) -> tuple[object, ...]:
         word.life,
         word.filled,
         word.owed,
-        {node: store_id for node, (store_id, _) in word.stores.items()},
+        {node: (seen.store_id, seen.instance) for node, seen in word.stores.items()},
     )

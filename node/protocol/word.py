@@ -4,8 +4,9 @@ As plain values a word is a list. Places are append-only and those beyond the la
 
     0 node, 1 cluster, 2 incarnation, 3 version, 4 store id, 5 sequence, 6 birth, 7 address, 8 url,
     9 records, 10 ring digest, 11 clock_us, 12 life (index in `LIVES`), 13 filled: spans,
-    14 owed: {holder: spans}, 15 stores: {node: [store id, sequence]},
+    14 owed: {holder: spans}, 15 stores: {node: [store id, sequence, instance, earlier]},
     16 location: [lon, lat] in e7, or nil; absent in words of older versions
+    17 instance, 18 found: absent in words of older versions
 
 Spans are a flat list: the number of low bits that are 0 in all ends, then the ends without these
 bits, each as the difference from the one before it: areas of whole grains cost few bytes.
@@ -14,7 +15,7 @@ bits, each as the difference from the one before it: areas of whole grains cost 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from node.errors import BadRequest
 from zring.domain import E7_PER_DEGREE
@@ -32,6 +33,27 @@ SPANS_MAX = 4 << 20
 """Spans of one list that is accepted; a ring of a million grains falls far below."""
 
 
+class StoreSeen(NamedTuple):
+    """What a member remembers of another one's store.
+
+    Attributes:
+        sequence: the greatest that was seen; of the process `instance`, or of one before it.
+        earlier: the greatest that was seen of processes before that one.
+    """
+
+    store_id: str
+    sequence: int
+    instance: int = 0
+    earlier: int = 0
+
+    def before(self, instance: int) -> int:
+        """The greatest sequence that was seen of a process before this one.
+
+        0 names no process: of it nothing may have been seen yet.
+        """
+        return self.earlier if instance and instance == self.instance else self.sequence
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """What a node says of itself.
@@ -47,7 +69,9 @@ class Word:
         clock_us: its wall clock.
         filled: codes for which its store is filled; may include some that it no longer holds.
         owed: holder → spans in which that holder may lack records that this node has; bounded.
-        stores: node → (store id, greatest sequence seen): what it remembers of others' stores.
+        stores: node → what it remembers of that node's store.
+        instance: random number of its process; 0 where nobody says.
+        found: the sequence that this process found in the store when it opened it.
         location: where it stands (lon, lat; e7), for plans; None where nobody said.
     """
 
@@ -66,8 +90,10 @@ class Word:
     life: Life = "serving"
     filled: Spans = ()
     owed: Mapping[str, Spans] = field(default_factory=dict)
-    stores: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    stores: Mapping[str, StoreSeen] = field(default_factory=dict)
     location: tuple[int, int] | None = None
+    instance: int = 0
+    found: int | None = None
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -95,6 +121,8 @@ def word_to_plain(word: Word) -> list[Any]:
         {holder: spans_to_plain(spans) for holder, spans in sorted(word.owed.items())},
         {node: list(known) for node, known in sorted(word.stores.items())},
         None if word.location is None else list(word.location),
+        word.instance,
+        word.found,
     ]
 
 
@@ -128,6 +156,8 @@ def plain_to_word(plain: object) -> Word:
         owed={holder: plain_to_spans(spans) for holder, spans in places.entries(14)},
         stores={node: _store(known) for node, known in places.entries(15)},
         location=_location(plain[16]) if len(plain) > 16 else None,
+        instance=places.number(17) if len(plain) > 17 else 0,
+        found=places.number(18) if len(plain) > 18 and plain[18] is not None else None,
     )
 
 
@@ -205,11 +235,13 @@ class _Places:
         return cast("list[tuple[str, object]]", sorted(value.items()))
 
 
-def _store(known: object) -> tuple[str, int]:
-    if isinstance(known, list | tuple) and len(known) == 2:
-        store_id, sequence = known
-        if isinstance(store_id, str) and isinstance(sequence, int) and sequence >= 0:
-            return store_id, sequence
+def _store(known: object) -> StoreSeen:
+    if isinstance(known, list | tuple) and len(known) >= 2:
+        store_id, *numbers = known[:4]
+        if isinstance(store_id, str) and all(
+            isinstance(number, int) and number >= 0 for number in numbers
+        ):
+            return StoreSeen(store_id, *numbers)
     raise _malformed(15, known)
 
 

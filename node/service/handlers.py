@@ -115,7 +115,13 @@ class Handlers:
         parts.counters.bytes_sent += len(body)
         if message.kind == "gossip":
             return Message("", header, body)  # its body says all, in fewer bytes
-        common = {"ring": parts.members.ring_digest(), "store": parts.engine.store_id}
+        common = {
+            "ring": parts.members.ring_digest(),
+            "node": parts.node_id,
+            "store": parts.engine.store_id,
+            "sequence": parts.engine.sequence,
+            "instance": parts.members.instance,
+        }
         return Message("", {**common, **header}, body)
 
     async def _talk(self, message: Message) -> _Reply:

@@ -54,12 +54,10 @@ class Health:
         names = tuple(sorted(remembered))
         # A wiped disk remembers no incarnation. Were it to begin with 1 again, its new words could
         # have the stamps of old ones: the clock keeps them apart, and hearsay corrects the clock.
-        # Two processes of one name differ in when they started, if in nothing else.
-        run = hash_bytes(f"{word.node} {word.store_id} {clock.now_us()}".encode()) % (1 << 32)
-        rng = Random(f"{word.node} {run}")
+        rng = Random(f"{word.node} {word.instance}")
         self.membership = Membership(
             word=replace(word, incarnation=max(incarnation + 1, clock.now_us() // 1_000_000)),
-            run=run or 1,
+            run=word.instance,
             link=link,
             rng=rng,
             remembered=remembered,

@@ -14,16 +14,24 @@ from node.clock import Clock
 from node.config import LinkPreset
 from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
-from node.protocol.filled import Verdict, believed, debts_told, judge_own_store, remember_store
+from node.protocol.filled import (
+    Verdict,
+    believed,
+    debts_told,
+    is_restored,
+    judge_own_store,
+    remember_store,
+)
 from node.protocol.outstanding import Outstanding
 from node.protocol.routing import ReaderMap, Route, Standing
 from node.protocol.rules import Rules
-from node.protocol.word import Life, Word
+from node.protocol.word import Life, StoreSeen, Word
 from node.query import Coverage
 from node.service.counters import Counters
 from node.service.health import META_ROSTER, Health
 from node.service.holding import Holding, RingChange
 from node.storage.engine import Engine
+from zring.digest import hash_bytes
 from zring.errors import InvalidDocument
 from zring.placement import HolderMap
 from zring.ring import Ring, from_document, to_document
@@ -103,12 +111,17 @@ class Members:
             for node in self.holding.holders.nodes:
                 self._owe_all_in(node, self.holding.holders.spans_of(node))
         stores = engine.read_meta(META_STORES)
-        self._stores: dict[str, tuple[str, int]] = (
+        self._stores: dict[str, StoreSeen] = (
             {}
             if stores is None
-            else {node: tuple(known) for node, known in msgpack.unpackb(stores).items()}
+            else {node: StoreSeen(*known) for node, known in msgpack.unpackb(stores).items()}
         )
-        self._stores_persisted = {node: known[0] for node, known in self._stores.items()}
+        self._stores_persisted = self._lives_seen()
+        self._found = engine.sequence
+        # Two processes of one name differ in when they started, if in nothing else.
+        life = f"{node_id} {engine.store_id} {clock.now_us()}"
+        self.instance = hash_bytes(life.encode()) % (1 << 32) or 1
+        """Random number of this process."""
         self.health = Health(
             word=self.word(),
             ring=self.ring,
@@ -221,6 +234,8 @@ class Members:
             filled=self.holding.filled.spans,
             owed=self.outstanding.summary(),
             stores=dict(sorted(self._stores.items())),
+            instance=self.instance,
+            found=self._found,
             location=self._location,
         )
 
@@ -233,12 +248,7 @@ class Members:
 
     def verdict(self) -> Verdict:
         """What to make of this node's own store, by what others remember of it."""
-        return judge_own_store(
-            store_id=self._engine.store_id,
-            sequence=self._engine.sequence,
-            birth=self.holding.filled.claim.birth,
-            remembered=self._remembered_of(self.node_id),
-        )
+        return judge_own_store(self.word(), self._remembered_of(self.node_id))
 
     def speak(self) -> None:
         """Say what is to be said of this node now; before every answer to a member."""
@@ -259,9 +269,40 @@ class Members:
         fresh = self.health.membership.fresh
         for node in fresh:
             word = self.health.members[node].word
-            if word is not None:
-                self._stores[node] = remember_store(self._stores.get(node), word)
+            if word is None:
+                continue
+            seen = self._stores.get(node)
+            if seen is not None and seen.instance != word.instance and is_restored(word, seen):
+                self.lost_store()
+            self._stores[node] = remember_store(seen, word)
         fresh.clear()
+
+    def heard_store(self, header: Mapping[str, Any]) -> None:
+        """A member's reply says how far its store is: nothing that it has told is forgotten."""
+        node, instance = header.get("node"), header.get("instance")
+        seen, sequence = self._stores.get(str(node)), header.get("sequence")
+        if (
+            seen is not None
+            and (seen.store_id, seen.instance) == (header.get("store"), instance)
+            and isinstance(sequence, int)
+        ):
+            self._stores[str(node)] = seen._replace(sequence=max(seen.sequence, sequence))
+
+    def caught_up(self) -> bool:
+        """Whether every member in contact has the same ring, and has told what it remembers of
+        the store with which this process began."""
+        members = self.health.members
+        words = [members[node].word for node in sorted(self.health.contact())]
+        return all(
+            word is not None
+            and word.ring_digest == self.ring_digest()
+            and (not self._found or self._knows_this_process(word))
+            for word in words
+        )
+
+    def _knows_this_process(self, word: Word) -> bool:
+        seen = word.stores.get(self.node_id)
+        return seen is not None and seen.instance == self.instance
 
     def changed_settings(self) -> dict[str, bytes]:
         """Settings that differ from what is persisted, to be written with the next transaction."""
@@ -269,7 +310,7 @@ class Members:
         roster = self.health.changed_document()
         if roster is not None:
             meta[META_ROSTER] = roster
-        stores = {node: known[0] for node, known in self._stores.items()}
+        stores = self._lives_seen()
         if stores != self._stores_persisted:
             meta[META_STORES] = msgpack.packb(dict(sorted(self._stores.items())))
             self._stores_persisted = stores
@@ -356,7 +397,10 @@ class Members:
             owed = union(owed, spans)
         return owed
 
-    def _remembered_of(self, node: str) -> list[tuple[str, int]]:
+    def _lives_seen(self) -> dict[str, tuple[str, int]]:
+        return {node: (seen.store_id, seen.instance) for node, seen in self._stores.items()}
+
+    def _remembered_of(self, node: str) -> list[StoreSeen]:
         """What other members remember of a node's store."""
         return [
             member.word.stores[node]

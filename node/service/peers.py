@@ -4,6 +4,7 @@ A peer that holds another ring answers `StaleRing` with its document; both sides
 call is made once more. Nothing is ever served on rings that differ (promise 6).
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from node.clock import Clock
@@ -22,6 +23,9 @@ class RingHolder(Protocol):
 
     async def adopt(self, document: bytes) -> bytes | None:
         """Merge a document; returns the merged one when it is news to its sender."""
+
+    def heard_store(self, header: Mapping[str, Any]) -> None:
+        """A reply came; its header says of which store it is and how far that is."""
 
 
 class Peers:
@@ -107,6 +111,7 @@ class Peers:
                 self._counters.peer_failures += 1
                 raise
             self._counters.bytes_received += len(reply.body)
+            self._rings.heard_store(reply.header)
             return reply
 
         try:

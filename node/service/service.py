@@ -51,6 +51,10 @@ from zring.domain import Domain
 from zring.ring import Ring
 from zring.span import EVERYTHING, Spans
 
+CATCH_UP_PERIODS = 4
+"""Probe periods for which a start waits for the words of others: one to be heard, one to hear."""
+CATCH_UP_LOOK_MS = 50
+
 
 class Service:
     """A node without its doors.
@@ -205,11 +209,22 @@ class Service:
         await parts.members.holding.store_first()
         await self._transport.start(self._handlers.handle)
         await self._gossip.first_round()
-        parts.members.life = "serving"
         self._tasks.spawn(self._gossip.run(), name="gossip")
+        await self._catch_up()
+        parts.members.life = "serving"
         self._tasks.spawn(self._filling.run(), name="filling")
         self._tasks.spawn(self._flipping.run(), name="flipping")
         self._tasks.spawn(self._expiring.run(), name="expiring")
+
+    async def _catch_up(self) -> None:
+        """Hear from those in contact which ring is in force, and what they know of this store."""
+        parts = self._parts
+        most_ms = CATCH_UP_PERIODS * parts.members.link.period_ms
+        end_ms = parts.clock.now_ms() + most_ms
+        while True:
+            if parts.members.caught_up() or parts.clock.now_ms() >= end_ms:
+                return
+            await asyncio.sleep(CATCH_UP_LOOK_MS / 1_000)
 
     async def stop(self) -> None:
         """Stop receiving, end every task; what was acknowledged is durable already."""

@@ -350,6 +350,50 @@ def test_an_old_image_of_a_disk_gets_another_store_id() -> None:
     play(story)
 
 
+def test_an_old_image_that_wrote_past_what_was_seen_is_found_all_the_same() -> None:
+    """While nobody hears it, it takes more records than it had lost."""
+
+    async def story(stage: Stage) -> None:
+        node = stage.cluster.nodes["n3"]
+        await stage.pass_time(2)
+        await node.crash()
+        disk, store_id = node.disk, node.disk.store_id
+        assert len(disk.durable) > 20
+        node.restore_image(15)
+        stage.life.truth.lose("n3", disk, stage.cluster.disks())
+        others = [name for name in stage.cluster.names if name != "n3"]
+        stage.cluster.network.split(["n3"], others)
+        await node.start()
+        engine = stage.service("n3").engine
+        seen = stage.service("n1")._parts.members._stores["n3"].sequence
+        while engine.sequence <= seen:
+            await node.call(stage.life._write(node, stage.life.rng.getrandbits(64)))
+        assert engine.store_id == store_id
+        stage.cluster.network.heal()
+        await stage.wait(lambda: engine.store_id != store_id, seconds=20)
+        holding = stage.service("n3")._parts.members.holding
+        await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
+
+    play(story)
+
+
+def test_a_restart_keeps_store_and_claim() -> None:
+    async def story(stage: Stage) -> None:
+        node = stage.cluster.nodes["n3"]
+        for _ in range(2):
+            await stage.pass_time(2)
+            await node.crash()
+            store_id = node.disk.store_id
+            await node.start()
+            assert stage.service("n3")._parts.members.life == "serving"
+            await stage.pass_time(4)
+            assert stage.service("n3").engine.store_id == store_id
+            holding = stage.service("n3")._parts.members.holding
+            assert not subtract(holding.held, holding.filled.spans)
+
+    play(story)
+
+
 def test_a_founder_first_starts_after_the_ring_has_changed() -> None:
     async def story(stage: Stage) -> None:
         await stage.change("n1", lambda ring: ring.assign(AREA, owner="n3"))

@@ -13,11 +13,12 @@ from node.protocol.filled import (
     claim_to_document,
     debts_told,
     document_to_claim,
+    is_restored,
     judge_own_store,
     remember_store,
 )
 from node.protocol.rules import Rules
-from node.protocol.word import Word
+from node.protocol.word import StoreSeen, Word
 from zring.span import EVERYTHING, Spans, intersect, normalise
 
 CODES = 12
@@ -108,7 +109,8 @@ def test_claims_are_read_back() -> None:
 
 def test_own_store() -> None:
     def judge(*remembered: tuple[str, int], birth: bool = False) -> str:
-        return judge_own_store(store_id="s", sequence=9, birth=birth, remembered=remembered)
+        word = Word("p", "cluster", "s", 9, birth=birth)
+        return judge_own_store(word, [StoreSeen(*seen) for seen in remembered])
 
     assert judge() == "keep"
     assert judge(("s", 9), ("s", 3), ("other", 50)) == "keep", "others lag behind"
@@ -117,11 +119,31 @@ def test_own_store() -> None:
     assert judge(("s", 9), birth=True) == "keep"
 
 
+def test_what_counts_is_what_a_process_found_not_what_it_has_written_since() -> None:
+    first = Word("p", "cluster", "s", 30, instance=1, found=0)
+    seen = remember_store(None, first)
+    assert seen == StoreSeen("s", 30, 1, 0)
+    assert not is_restored(replace(first, sequence=50), seen)
+    assert not is_restored(first, seen._replace(sequence=80)), "an older word of the same process"
+    image = Word("p", "cluster", "s", 90, instance=2, found=20)
+    assert is_restored(image, seen), "it has written past what was seen"
+    assert is_restored(image, remember_store(seen, image)), "and stays known as that"
+    assert not is_restored(replace(image, found=30), seen)
+    assert not is_restored(replace(image, store_id="renewed"), seen)
+    # A member that has not heard of the present process still tells of the one before.
+    assert judge_own_store(image, [seen]) == "renew"
+    assert judge_own_store(replace(image, found=31), [seen]) == "keep"
+
+
 def test_what_others_believe() -> None:
     def spans(
         word: Word, seen: tuple[str, int] | None = None, *remembered: tuple[str, int]
     ) -> Spans:
-        return believed(word, seen=seen, remembered=remembered)
+        return believed(
+            word,
+            seen=StoreSeen(*seen) if seen else None,
+            remembered=[StoreSeen(*known) for known in remembered],
+        )
 
     assert spans(WORD) == WORD.filled
     assert spans(WORD, ("new", 5)) == WORD.filled
@@ -134,14 +156,15 @@ def test_what_others_believe() -> None:
 
 
 def test_a_birth_claim_does_not_replace_the_memory_of_another_store() -> None:
-    assert remember_store(None, WORD) == ("new", 5)
-    assert remember_store(("new", 7), WORD) == ("new", 7)
-    assert remember_store(("old", 9), WORD) == ("new", 5)
-    assert remember_store(("old", 9), replace(WORD, birth=True)) == ("old", 9)
+    assert remember_store(None, WORD) == StoreSeen("new", 5)
+    old, new = StoreSeen("old", 9), StoreSeen("new", 7)
+    assert remember_store(new, WORD)[:2] == ("new", 7)
+    assert remember_store(old, WORD)[:2] == ("new", 5)
+    assert remember_store(old, replace(WORD, birth=True))[:2] == ("old", 9)
 
 
 def test_debts() -> None:
-    holder = Word("h", "cluster", "sh", 1, ring_digest=1, stores={"k": ("sk", 1)})
+    holder = Word("h", "cluster", "sh", 1, ring_digest=1, stores={"k": StoreSeen("sk", 1)})
     keeper = Word("k", "cluster", "sk", 1, ring_digest=1, owed={"h": ((0, 4),), "k": ((0, 9),)})
     words = {"h": holder, "k": keeper}
 
@@ -151,6 +174,6 @@ def test_debts() -> None:
 
     assert debts() == {"h": {"k": ((0, 4),)}}
     assert debts(ring_digest=7) == {"h": {"k": ((0, 4), (8, 9))}}, "its ring gave h nothing there"
-    assert debts(stores={"h": ("sh", 1)}) == debts()
-    assert debts(stores={"h": ("former", 1)}) == {"h": {"k": EVERYTHING}}
+    assert debts(stores={"h": StoreSeen("sh", 1)}) == debts()
+    assert debts(stores={"h": StoreSeen("former", 1)}) == {"h": {"k": EVERYTHING}}
     assert not intersect(debts()["h"]["k"], ((4, 9),))

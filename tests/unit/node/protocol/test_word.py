@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from node.errors import BadRequest
 from node.protocol.word import (
     LIVES,
+    StoreSeen,
     Word,
     plain_to_spans,
     plain_to_word,
@@ -44,7 +45,11 @@ WORDS = st.builds(
     life=st.sampled_from(LIVES),
     filled=SPANS,
     owed=st.dictionaries(NAMES, SPANS, max_size=3),
-    stores=st.dictionaries(NAMES, st.tuples(NAMES, NUMBERS), max_size=3),
+    stores=st.dictionaries(
+        NAMES, st.builds(StoreSeen, NAMES, NUMBERS, NUMBERS, NUMBERS), max_size=3
+    ),
+    instance=NUMBERS,
+    found=st.none() | NUMBERS,
     location=st.none()
     | st.tuples(st.integers(-1_800_000_000, 1_800_000_000), st.integers(-900_000_000, 900_000_000)),
 )

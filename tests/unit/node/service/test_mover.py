@@ -122,9 +122,11 @@ def test_a_restarted_node_compares_and_finds_nothing(play: Play) -> None:
         await bench.wait_settled()
         node = bench.cluster.nodes["n1"]
         await node.crash()
+        bench.cluster.network.split(["n1"], ["n2", "n3", "n4"])
         await node.start()
         owed = bench.service("n1")._parts.members.outstanding
         assert owed.summary(), "after a start everything counts as outstanding"
+        bench.cluster.network.heal()
         await bench.wait_settled()
         assert not owed.summary()
         assert bench.service("n1").counters["records_moved"] == 0
