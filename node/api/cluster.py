@@ -91,6 +91,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
             "nodes": [
                 {
                     **_node(member),
+                    "life": member.life,
                     "incarnation": member.incarnation,
                     "link_cut": member.link_cut,
                     "records": member.records,
@@ -124,7 +125,16 @@ async def get_ready(request: web.Request) -> web.StreamResponse:
             reason="store-full",
             headers={"Retry-After": "60"},
         )
-    return json_response({"status": "ready", "coverage": status.coverage.state})
+    if state.service.life in ("starting", "draining"):
+        return problem(
+            503,
+            f"this node is {state.service.life}; ask another one",
+            reason=state.service.life,
+            headers={"Retry-After": "5"},
+        )
+    return json_response(
+        {"status": "ready", "life": state.service.life, "coverage": status.coverage.state}
+    )
 
 
 async def get_metrics(request: web.Request) -> web.StreamResponse:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from node.client import Client
 from node.config import Config, parse_address
 from node.errors import NodeError
+from node.storage.damage import NOTE_NAME, set_aside_folders
 
 State = Literal["ok", "warn", "fail"]
 DISK_FREE_MIN = 5 << 30
@@ -97,6 +98,25 @@ def check_data_folder(config: Config) -> Iterable[Finding]:
         yield Finding("warn", "disk space", room, "less than 5 GB; plan for more")
     else:
         yield Finding("ok", "disk space", room)
+
+
+def check_damage(config: Config) -> Iterable[Finding]:
+    """Whether the store was found damaged, now or before."""
+    folder = config.node.data
+    if (folder / NOTE_NAME).exists():
+        yield Finding(
+            "fail",
+            "store",
+            f"{folder} was found damaged",
+            "start the node: it sets this store aside and is filled by the others; check the disk",
+        )
+    for path in set_aside_folders(folder):
+        yield Finding(
+            "warn",
+            "damaged store",
+            f"{path} was set aside",
+            "check the disk; delete the folder when nobody needs what only this node had",
+        )
 
 
 def check_open_files() -> Iterable[Finding]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from node.cli.checks import (
     ANSWER_TIMEOUT_S,
     Finding,
+    check_damage,
     check_data_folder,
     check_node,
     check_open_files,
@@ -71,6 +72,7 @@ def examine(config: Config, *, token: str | None, tls_ca: str | None) -> Iterato
                   f"{config.cluster.domain.describe()}")  # fmt: skip
     yield from check_protection(config)
     yield from check_data_folder(config)
+    yield from check_damage(config)
     yield from check_open_files()
     security = config.security
     own = security.client_certificates

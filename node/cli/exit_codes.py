@@ -7,6 +7,7 @@ from node.errors import (
     DeadlineExceeded,
     NodeError,
     PeerUnreachable,
+    StoreDamaged,
 )
 from zring.errors import InvalidArea, ZringError
 
@@ -15,6 +16,7 @@ FAILURE = 1
 USAGE = 2
 UNREACHABLE = 3
 PARTIAL = 4
+DAMAGED = 5
 INTERRUPTED = 130
 
 MEANINGS = {
@@ -22,13 +24,18 @@ MEANINGS = {
     FAILURE: "it could not be done; the message says why",
     USAGE: "an option, argument or setting is wrong",
     UNREACHABLE: "no node answered in time",
-    PARTIAL: "done in part: the answer lacks areas, or some records were rejected",
+    PARTIAL: (
+        "done in part: the answer lacks areas, some records were rejected, or a node that stopped "
+        "has records that may be on no other"
+    ),
+    DAMAGED: "the store was found damaged; start again: the node begins with an empty one",
     INTERRUPTED: "stopped by Ctrl-C",
 }
 
 _BY_ERROR: tuple[tuple[type[Exception], int], ...] = (
     (CoverageTooLow, PARTIAL),
     (PeerUnreachable, UNREACHABLE),
+    (StoreDamaged, DAMAGED),
     (DeadlineExceeded, UNREACHABLE),
     (BadRequest, USAGE),
     (ConfigInvalid, USAGE),

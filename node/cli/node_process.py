@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +18,7 @@ from node.api.app import make_app
 from node.api.pages import CONSOLE
 from node.api.security import Access
 from node.api.server import start_site
+from node.cli.exit_codes import OK, PARTIAL
 from node.cli.identity import META_NAME, bytes_to_identity, identity_to_bytes, named_config
 from node.cli.secrets_in_force import on_hangup, reload_secrets, token_entries
 from node.cli.settings import Loaded
@@ -28,6 +31,7 @@ from node.peer.http import HttpTransport
 from node.peer.identity import PeerIdentity
 from node.peer.refusals import Refusal
 from node.service.audit import REFUSED, Audit, AuditFile
+from node.service.leaving import LeftOver
 from node.service.newcomer import Birth, first_ring
 from node.service.service import Service
 from node.storage.freed_memory import keep_for_questions
@@ -44,16 +48,35 @@ COLLECTED_OBJECTS = 20_000
 Python's 700 would look thirty times as often for nothing."""
 
 
-async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
-    """Start a node, say so in one line, and stop it in order at the first signal."""
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Set by signals: the first asks the node to stop in order, the second to stop at once."""
+
+    asked: asyncio.Event
+    at_once: asyncio.Event
+
+    def signalled(self) -> None:
+        """SIGTERM or SIGINT has come."""
+        (self.at_once if self.asked.is_set() else self.asked).set()
+
+
+async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> int:
+    """Start a node, say so in one line, and stop it in order at the first signal.
+
+    Returns:
+        The exit code: 4 when records may be on no other node.
+    Raises:
+        StoreDamaged: damage was found while it ran.
+    """
     keep_for_questions()
-    stop = stop_event(stop_on_eof=stop_on_eof)
+    stop = stop_signals(stop_on_eof=stop_on_eof)
+    left = LeftOver()
     cluster = loaded.config.cluster
     loop, damage = asyncio.get_running_loop(), list[StoreDamaged]()
 
     def on_damage(error: StoreDamaged) -> None:
         damage.append(error)
-        loop.call_soon_threadsafe(stop.set)
+        loop.call_soon_threadsafe(stop.asked.set)
 
     engine = LmdbEngine.open(
         loaded.config.node.data,
@@ -69,13 +92,16 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
         audit = AuditFile(config.node.data, node=config.node.name, clock=SystemClock())
         transport = make_transport(config, audit)
         try:
-            ring = await unless_stopped(stop, ring_to_begin_with(config, engine, transport))
+            ring = await unless_stopped(stop.asked, ring_to_begin_with(config, engine, transport))
             if ring is None:
-                return
+                return OK
             service = make_service(config, engine, transport, ring, audit)
             await service.start()
             try:
-                await serve_clients(config, service, transport, stop)
+                async with client_door(config, service, transport):
+                    await stop.asked.wait()
+                    if not damage:
+                        left = await drained(config, service, stop)
             finally:
                 await service.stop()
         finally:
@@ -88,12 +114,27 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> None:
             f"the store in {loaded.config.node.data} is damaged ({damage[0]}): start this node "
             "again; it sets the store aside and the other nodes fill an empty one"
         )
+    return PARTIAL if left.records else OK
 
 
-async def serve_clients(
-    config: Config, service: Service, transport: HttpTransport, stop: asyncio.Event
-) -> None:
-    """Open the door for people and programs until `stop` is set."""
+async def drained(config: Config, service: Service, stop: Stop) -> LeftOver:
+    """What is left on this node alone after it has handed over; at once at a second signal."""
+    name = config.node.name
+    click.echo(f"zring node {name} draining: hands over what other nodes lack; a second signal "
+               "ends it at once")  # fmt: skip
+    left = await unless_stopped(stop.at_once, service.drain())
+    if left is None:
+        click.echo(f"zring node {name} stopped at once: what it was to hand over is on its disk")
+        return LeftOver()
+    click.echo(f"zring node {name} stopped: {left.describe()}", err=bool(left.records))
+    return left
+
+
+@asynccontextmanager
+async def client_door(
+    config: Config, service: Service, transport: HttpTransport
+) -> AsyncIterator[None]:
+    """The door for people and programs."""
     access = Access(config.security.tokens, token_entries(config))
     app = make_app(
         service,
@@ -120,8 +161,7 @@ async def serve_clients(
             f"zring node {config.node.name} of cluster {config.cluster.id} ready at "
             f"{node_url(config)} (peers {config.node.peer_listen}, data {config.node.data})"
         )
-        await stop.wait()
-        log.info("stopping")
+        yield
     finally:
         await runner.cleanup()
 
@@ -245,19 +285,19 @@ async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T
     return await working
 
 
-def stop_event(*, stop_on_eof: bool) -> asyncio.Event:
-    """An event that SIGTERM, SIGINT and, if wanted, the end of standard input set."""
-    stop = asyncio.Event()
+def stop_signals(*, stop_on_eof: bool) -> Stop:
+    """What SIGTERM, SIGINT and, if wanted, the end of standard input set."""
+    stop = Stop(asyncio.Event(), asyncio.Event())
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stop.set)
+        loop.add_signal_handler(signal_number, stop.signalled)
     if stop_on_eof:
         descriptor = sys.stdin.fileno()
 
         def read() -> None:
             if not os.read(descriptor, 1_024):
                 loop.remove_reader(descriptor)
-                stop.set()
+                stop.asked.set()
 
         loop.add_reader(descriptor, read)
     return stop

@@ -27,7 +27,9 @@ def serve(stop_on_eof: bool, **given: Any) -> None:
 
     Settings come from the file, then ZRING_* variables, then flags. Without any, one node serves
     the demo's square on 127.0.0.1:7070. Beyond loopback it wants TLS, a cluster key and tokens.
-    SIGHUP makes it read token file and certificate again.
+    SIGTERM makes it take no more writes, hand over what other nodes lack (30 s at most) and say
+    what it could not; a second one ends it at once. SIGHUP makes it read token file and
+    certificate again.
 
     \b
     Examples:
@@ -53,4 +55,5 @@ def serve(stop_on_eof: bool, **given: Any) -> None:
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_node(loaded, stop_on_eof=stop_on_eof))
+        code = runner.run(run_node(loaded, stop_on_eof=stop_on_eof))
+    click.get_current_context().exit(code)

@@ -20,6 +20,7 @@ from node.service.cluster_tasks import TaskBoard
 from node.service.filled import Filling
 from node.service.gossip import Gossip
 from node.service.latest import Latest
+from node.service.leaving import Leaving
 from node.service.local import read_page
 from node.service.mover.answers import Answers
 from node.service.mover.mover import Mover
@@ -56,6 +57,7 @@ class Handlers:
         latest: Latest,
         gossip: Gossip,
         filling: Filling,
+        leaving: Leaving,
         mover: Mover,
         answers: Answers,
         tasks: TaskBoard,
@@ -68,6 +70,7 @@ class Handlers:
         self._latest = latest
         self._gossip = gossip
         self._filling = filling
+        self._leaving = leaving
         self._mover = mover
         self._tasks = tasks
         self._repairs = repairs
@@ -138,6 +141,7 @@ class Handlers:
         return {}, to_document(self._parts.members.ring)
 
     async def _store(self, message: Message) -> _Reply:
+        self._leaving.check_writable()
         rows = bytes_to_rows(message.body)
         header = message.header
         w = header.get("w")

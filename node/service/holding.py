@@ -66,6 +66,8 @@ class Holding:
         self.filled = Filled(claim, rules=rules)
         self.gained: dict[int, dict[str, Spans]] = {}
         """Digest of a former ring → node → codes that it holds now and did not then."""
+        self.held_once = bool(self.held or claim.spans)
+        """Whether this store's node has ever held anything, as far as the store tells."""
         self.epoch = 0
         """Rises with every change of ring or claim."""
         self.followers: list[Callable[[RingChange], None]] = []
@@ -100,6 +102,7 @@ class Holding:
                 self.gained, change.gained, before=change.before.digest(), after=merged.digest()
             )
             self.ring, self.holders = merged, holders
+            self.held_once = self.held_once or bool(self.held)
             self.filled.become(claim)
             self.filled.forget_said()
             self.epoch += 1

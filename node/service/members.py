@@ -230,7 +230,7 @@ class Members:
             records=statistics.records,
             ring_digest=self.ring_digest(),
             clock_us=self._clock.now_us(),
-            life=self.life,
+            life="left" if self._has_left() else self.life,
             filled=self.holding.filled.spans,
             owed=self.outstanding.summary(),
             stores=dict(sorted(self._stores.items())),
@@ -245,6 +245,16 @@ class Members:
             return self._location
         member = self.health.members.find(node)
         return member.word.location if member is not None and member.word else None
+
+    def _has_left(self) -> bool:
+        """Whether this node held something once, and now neither holds nor has anything."""
+        holding = self.holding
+        return (
+            self.life == "serving"
+            and holding.held_once
+            and not holding.held
+            and not self._engine.statistics().records
+        )
 
     def verdict(self) -> Verdict:
         """What to make of this node's own store, by what others remember of it."""

@@ -11,6 +11,7 @@ from node.peer.transport import Transport
 from node.protocol.expiry import kept_from_us
 from node.protocol.flip import Turn
 from node.protocol.rules import ALL_RULES, Rules
+from node.protocol.word import Life
 from node.query import (
     TIME_MIN,
     AggregateAnswer,
@@ -34,6 +35,7 @@ from node.service.gate import Gate
 from node.service.gossip import Gossip
 from node.service.handlers import Handlers
 from node.service.latest import Latest
+from node.service.leaving import Leaving, LeftOver
 from node.service.links import Links
 from node.service.members import Members
 from node.service.mover.answers import Answers
@@ -144,6 +146,7 @@ class Service:
         self._filling = Filling(self._parts)
         self._flipping = Flipping(self._parts, gate, self._mover)
         self._expiring = Expiring(self._parts)
+        self._leaving = Leaving(self._parts, self._mover, self._delivery)
         self.plans = Plans(
             self._parts, self._mover, link_bytes_per_s_max=mover.link_bytes_per_s_max
         )
@@ -168,6 +171,7 @@ class Service:
             mover=self._mover,
             answers=Answers(self._parts, self._mover),
             filling=self._filling,
+            leaving=self._leaving,
             tasks=self.tasks,
             repairs=self.repairs,
         )
@@ -226,6 +230,18 @@ class Service:
                 return
             await asyncio.sleep(CATCH_UP_LOOK_MS / 1_000)
 
+    @property
+    def life(self) -> Life:
+        """Starting, serving, draining, or left: out of the ring and without a record."""
+        return self._parts.members.word().life
+
+    async def drain(self) -> LeftOver:
+        """Take no more writes and hand over what only this node has; `stop` comes next.
+
+        Bounded in time; returns what could not be handed over.
+        """
+        return await self._leaving.drain()
+
     async def stop(self) -> None:
         """Stop receiving, end every task; what was acknowledged is durable already."""
         await self._transport.close()
@@ -252,6 +268,7 @@ class Service:
         Raises:
             Unavailable and its subclasses: nothing is known to be stored; send it again.
         """
+        self._leaving.check_writable()
         timeout_ms = timeout_ms or self._parts.limits.query_timeout_ms
         deadline_ms = self._parts.clock.now_ms() + timeout_ms
         batch = Batch(collection, rows, w, deadline_ms)

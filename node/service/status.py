@@ -18,6 +18,8 @@ class MemberStatus:
     Attributes:
         state: `alive`, `suspect` (did not answer lately, still in contact) or `away`.
         since_us: when it entered that state, microseconds; for `away` the last contact.
+        life: what it says of itself: starting, serving, draining, or left: out of the ring and
+            without a record, so that it can be stopped; "" while it was never heard.
         incarnation: rises with each life of the node, and when it answers a wrong suspicion.
         link_cut: others reach it, this node itself does not.
         url, peer_address: where clients and peers reach it; "" when unknown.
@@ -31,6 +33,7 @@ class MemberStatus:
     node: str
     state: MemberState
     since_us: int
+    life: str
     incarnation: int
     link_cut: bool
     url: str
@@ -93,6 +96,7 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
             node=name,
             state="alive",
             since_us=started_us,
+            life=members.word().life,
             incarnation=members.health.membership.word.incarnation,
             link_cut=False,
             url=members.url,
@@ -111,6 +115,7 @@ def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:
         node=name,
         state=member.state,
         since_us=members.health.since_us(name),
+        life=word.life if word else "",
         incarnation=member.incarnation,
         link_cut=name in members.health.membership.cut,
         url=word.url if word else "",

@@ -83,6 +83,17 @@ def set_aside(folder: Path, error: StoreDamaged) -> Path:
     return target
 
 
+def set_aside_folders(folder: Path) -> list[Path]:
+    """Where damaged stores of a folder were set aside and still lie, sorted."""
+    folder = folder.resolve()
+    return sorted(
+        path
+        for parent in (folder.parent, folder)
+        for path in parent.glob(f"{folder.name}-damaged-*")
+        if path.is_dir()
+    )
+
+
 def _made_beside(folder: Path) -> Path:
     """A new folder beside this one; inside it where none can be made beside it."""
     folder = folder.resolve()

@@ -24,6 +24,8 @@ from zring.span import EVERYTHING, Spans, intersect, subtract
 RETRY_MS = 500
 RETRY_MS_MAX = 30_000
 """A peer that fails job after job (its disk is full) is tried again more and more seldom."""
+DRAIN_FAILURES_MAX = 3
+"""A holder to which so many jobs in a row have failed gets nothing more from a node that stops."""
 POLL_MS = 50
 """Between two looks while somebody waits for the mover; only then."""
 
@@ -157,9 +159,11 @@ class Mover:
             Holder → codes in which it may still lack what this node has; empty when all is done.
         """
         members, clock = self._parts.members, self._parts.clock
-        while members.outstanding.holders() and clock.now_ms() < deadline_ms:
+        while clock.now_ms() < deadline_ms:
             self.start_due()
-            if self._jobs_idle and not self._retry_before(deadline_ms):
+            contact = members.view().standing.contact
+            waiting = contact.intersection(members.outstanding.holders())
+            if all(self._peer(name).failures >= DRAIN_FAILURES_MAX for name in waiting):
                 break
             await asyncio.sleep(POLL_MS / 1_000)
         return members.outstanding.summary()
@@ -239,9 +243,6 @@ class Mover:
             return
         finally:
             peer.telling = False
-
-    def _retry_before(self, deadline_ms: int) -> bool:
-        return any(peer.retry_at_ms < deadline_ms for peer in self._peers.values())
 
     def _peer(self, name: str) -> _Peer:
         peer = self._peers.get(name)
