@@ -13,7 +13,8 @@
     │   ├── Overloaded       a queue is at its limit
     │   ├── DeadlineExceeded the time that the caller gave has passed
     │   ├── CoverageTooLow   `require=` asked for more than can be said now
-    │   └── PeerUnreachable  another node did not answer
+    │   ├── PeerUnreachable  another node did not answer
+    │   └── NotHeld          another node has let go of what it was to read
     ├── PeerRefused          another node answered with an error of its own
     ├── StaleRing            the request rests on an older ring; the newer one is attached
     ├── StoreDamaged         the store's bytes are not what was written
@@ -129,6 +130,12 @@ class PeerUnreachable(Unavailable):
 
     definite = False
     reason = "peer-unreachable"
+
+
+class NotHeld(Unavailable):
+    """Raised for a read that relies on records of which the node may have let go; ask others."""
+
+    reason = "not-held"
 
 
 class PeerRefused(NodeError):

@@ -210,7 +210,7 @@ class Membership:
             member.run = sender.run
         member.address = address
         if member.failures:
-            member.failures = 0
+            member.failures, member.back_ms = 0, now_ms
             if sender.node in self.cut:
                 self.cut.discard(sender.node)
                 self.epoch += 1

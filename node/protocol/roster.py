@@ -47,6 +47,7 @@ class Member:
         as_of_ms: `word` was its word at that moment or later.
         clock_us: its wall clock, read between `told_ms` and `answered_ms`.
         failures: direct probes without an answer in a row.
+        back_ms: when it last answered one after such failures.
         store_id, sequence: the store that is remembered, and the greatest sequence seen.
     """
 
@@ -64,6 +65,7 @@ class Member:
     told_ms: int = NEVER_MS
     answered_ms: int = NEVER_MS
     failures: int = 0
+    back_ms: int = NEVER_MS
     word: Word | None = None
     store_id: str = ""
     sequence: int = 0

@@ -105,6 +105,11 @@ class Swim:
     _number: int = 0
     _pending: dict[int, _Pending] = field(default_factory=dict)
     _probes: dict[str, _Probe] = field(default_factory=dict)
+    _doubted: set[str] = field(default_factory=set)
+
+    def doubt(self, node: str) -> None:
+        """A member is slow to answer something else: it is probed at the next tick."""
+        self._doubted.add(node)
 
     def first(self, now_ms: int) -> list[Effect]:
         """Greet seeds and some remembered members at once, with an exchange each."""
@@ -123,6 +128,9 @@ class Swim:
         effects: list[Effect] = []
         if self.membership.suspicions:
             effects += self.membership.expire(now_ms)
+        for node in sorted(self._doubted):
+            effects += self._probe(self.membership.roster[node], now_ms)
+        self._doubted.clear()
         if now_ms >= self.period_due_ms:
             span_ms = self.link.period_ms * (1 - JITTER + 2 * JITTER * self.rng.random())
             self.period_due_ms = now_ms + int(span_ms)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from node.errors import BadRequest, StaleRing
+from node.errors import BadRequest, NotHeld, StaleRing
 from node.peer.rows import bytes_to_rows, rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.word import plain_to_spans
@@ -28,16 +28,18 @@ from node.service.parts import Parts
 from node.service.plans import Plans
 from node.service.read import PAGE_BYTES_MAX, page_to_header
 from node.service.repairs import Repairs
-from node.service.selection import header_to_query, select
+from node.service.selection import header_to_query, header_to_relied_on, select
 from node.service.write import Batch, Writer, reply_to_header
 from zring.errors import DifferentCluster
 from zring.ring import to_document
+from zring.span import subtract, union
 
 SPREAD_SHARE = 0.8
 """Part of the sender's deadline that a spreader uses; the rest brings its answer back in time."""
 
 _SERVING = ("store", "scan", "aggregate", "latest")
 """Kinds that somebody waits for: the mover rests while they are being answered."""
+_READS = ("scan", "aggregate", "latest")
 _WITHOUT_RING = ("gossip", "ring", "get_ring")
 """Kinds that bring, compare or ask for a ring, and so rest on none."""
 
@@ -112,8 +114,10 @@ class Handlers:
             )
         try:
             header, body = await handler(message)
+            if message.kind in _READS:
+                self._check_relied_on(message)
         except asyncio.CancelledError:
-            parts.counters.queries_cancelled += message.kind in ("scan", "aggregate", "latest")
+            parts.counters.queries_cancelled += message.kind in _READS
             raise
         parts.counters.bytes_sent += len(body)
         if message.kind == "gossip":
@@ -224,6 +228,19 @@ class Handlers:
         spans = plain_to_spans(header.get("spans"))
         await self._filling.noted(_text(header, "from"), _text(header, "target_store"), spans)
         return {}, b""
+
+    def _check_relied_on(self, message: Message) -> None:
+        """Refuse an answer that is relied on for codes of which this node may have let go.
+
+        Looked at after reading: what is neither held nor claimed now may have gone meanwhile.
+        """
+        relied_on = header_to_relied_on(message.header)
+        holding = self._parts.members.holding
+        if subtract(relied_on, union(holding.held, holding.filled.spans)):
+            raise NotHeld(
+                f"{self._parts.node_id} does not hold all of what is asked and may have let go "
+                "of it; others have it"
+            )
 
     def _deadline_ms(self, message: Message, *, share: float = 1.0) -> int:
         left = message.header.get("deadline_ms")

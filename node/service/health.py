@@ -109,6 +109,17 @@ class Health:
             if node not in contact and node != here
         }
 
+    def doubt(self, address: str) -> bool:
+        """Have whoever is there probed soon; returns whether its last probe had no answer.
+
+        Cost: one look at every member; only calls that have become slow pay it.
+        """
+        for node, member in self.members.items():
+            if member.address == address:
+                self.swim.doubt(node)
+                return member.failures > 0
+        return False
+
     def as_of_us(self) -> int:
         """The oldest moment from which the words of a member in contact are; now when alone."""
         now_us = self._clock.now_us()

@@ -196,6 +196,14 @@ class Members:
         if member is not None and header.get("store") != member.store_id:
             raise PeerUnreachable(f"{node} came back with another store; it is being asked anew")
 
+    def doubt(self, address: str) -> bool:
+        """Whoever is at an address does not answer a call soon: it is probed besides.
+
+        Returns:
+            Whether it left the last probe unanswered.
+        """
+        return self.health.doubt(address)
+
     def last_contact_us(self, node: str) -> int:
         """When a member was last heard of; for one that just failed to answer a query."""
         return self.health.last_contact_us(node)

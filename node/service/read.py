@@ -269,9 +269,13 @@ async def ask_page(
 
 
 def share_to_header(share: Ask, query: Query) -> dict[str, Any]:
-    """The spans that a reader is asked to keep to, as plain values."""
+    """The spans that a reader is asked to keep to, as plain values, and those of which it must
+    have all that there is: of what it reads as a keeper it may have anything."""
     spans = share.spans_asked(query)
-    return {"spans": None if spans is None else [list(span) for span in spans]}
+    return {
+        "spans": None if spans is None else [list(span) for span in spans],
+        "relied_on": [] if share.keeper else [list(span) for span in share.spans],
+    }
 
 
 def page_to_header(page: Page) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from node.errors import (
     CoverageTooLow,
     DeadlineExceeded,
     NodeError,
+    NotHeld,
     Overloaded,
     PeerRefused,
     PeerUnreachable,
@@ -27,13 +28,13 @@ from node.service.parts import Parts
 from zring.cover import cover
 from zring.domain import Domain
 from zring.errors import OutsideDomain
-from zring.span import EVERYTHING, Spans, intersect
+from zring.span import EVERYTHING, Spans, intersect, union
 
 HEDGE_DELAY_MS = 250
 """A reader that needs longer than nearly every answer takes is asked again elsewhere."""
 COVER_SPANS_MAX = 32
 """Spans of a cover that only decides who is asked; readers test positions exactly."""
-_FAILURES = (PeerUnreachable, PeerRefused, Overloaded, Unauthorised, StoreDamaged)
+_FAILURES = (PeerUnreachable, PeerRefused, NotHeld, Overloaded, Unauthorised, StoreDamaged)
 """Errors of the member that was asked; everything else is the query's own."""
 
 T = TypeVar("T")
@@ -174,14 +175,15 @@ class Scatter:
         waiting = list(asks)
         while waiting:
             outcomes = await self._round(waiting, ask)
-            waiting = []
+            failed: list[tuple[Ask, NodeError]] = []
             for share, outcome in outcomes:
                 if not isinstance(outcome, NodeError):
                     answered.extend(outcome)
                 elif isinstance(outcome, _FAILURES) and share.node != self._parts.node_id:
-                    waiting.extend(self._instead_of(share, outcome))
+                    failed.append((share, outcome))
                 else:
                     raise outcome
+            waiting = self._instead_of(failed) if failed else []
         return answered
 
     async def _round(
@@ -226,20 +228,28 @@ class Scatter:
         found = (readers or {}).items()
         return [Ask(node, spans, store=view.stores.get(node, "")) for node, spans in found]
 
-    def _instead_of(self, share: Ask, error: NodeError) -> list[Ask]:
-        """Shares that replace a failed one; the route is laid anew without that member.
+    def _instead_of(self, failed: Sequence[tuple[Ask, NodeError]]) -> list[Ask]:
+        """Shares that replace failed ones; the route is laid anew without their members, and
+        without those that were found to be away meanwhile: they would fail as well.
 
         Raises:
             DeadlineExceeded, CoverageTooLow.
         """
+        share, error = failed[0]
         if self._parts.clock.now_ms() >= self.deadline_ms:
             raise DeadlineExceeded(f"{share.node} did not answer in the time given: {error}")
-        self._failed |= {share.node}
+        contact = self._parts.members.view().standing.contact
+        self._failed |= {share.node for share, _ in failed} | (
+            self._view.standing.contact - contact
+        )
         readers = self._view.readers_without(self._failed)
         self.route = plan_route(self._view.ring.domain, readers, self._query)
         self.overlapping = self.overlapping or bool(self.route.keepers)
         self._check()
-        return [] if share.keeper else _asks(readers.route_spans(share.spans), self._view.stores)
+        spans: Spans = ()
+        for share, _ in failed:
+            spans = spans if share.keeper else union(spans, share.spans)
+        return _asks(readers.route_spans(spans), self._view.stores) if spans else []
 
     def _check(self) -> None:
         check_coverage(self.coverage(), self._query.require)

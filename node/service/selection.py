@@ -156,13 +156,27 @@ def header_to_query(header: Mapping[str, Any]) -> Query:
             else tuple(_checked(name, str) for name in _checked(columns, list)),
             limit=limit,
             after=None if after is None else _key(after),
-            spans=None
-            if spans is None
-            else normalise((int(start), int(stop)) for start, stop in spans),
+            spans=None if spans is None else _spans(spans),
             timeout_ms=_checked(header["deadline_ms"], int),
         )
     except (KeyError, TypeError, ValueError, AssertionError, InvalidArea) as error:
         raise BadRequest(f"query between nodes is malformed: {error}", field="query") from None
+
+
+def header_to_relied_on(header: Mapping[str, Any]) -> Spans:
+    """The codes of which a reader must have all that there is.
+
+    Raises:
+        BadRequest: it is no list of spans.
+    """
+    try:
+        return _spans(header.get("relied_on", []))
+    except (TypeError, ValueError, AssertionError) as error:
+        raise BadRequest(f"relied_on is malformed: {error}", field="relied_on") from None
+
+
+def _spans(plain: Any) -> Spans:
+    return normalise((int(start), int(stop)) for start, stop in plain)
 
 
 def _key(plain: Any) -> Key:

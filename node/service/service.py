@@ -119,7 +119,7 @@ class Service:
             clock=clock,
             limits=limits,
             counters=counters,
-            rings=members,
+            members=members,
         )
         self._parts = Parts(
             node_id=node_id,

@@ -57,6 +57,7 @@ class _Peer:
     task: asyncio.Task[None] | None = None
     telling: bool = False
     failures: int = 0
+    failed_ms: int = 0
     retry_at_ms: int = 0
 
 
@@ -93,7 +94,7 @@ class Mover:
                 members.outstanding.forget(name)
             elif name in view.standing.contact:
                 peer = self._peer(name)
-                if peer.task is None and peer.retry_at_ms <= now_ms:
+                if peer.task is None and self._may_try(name, peer, now_ms):
                     peer.task = self._parts.tasks.spawn(self._run(name, peer), name=f"move {name}")
         for name, peer in self._peers.items():
             if peer.task is not None and name not in view.standing.contact:
@@ -201,7 +202,8 @@ class Mover:
         except NodeError as error:
             peer.failures += 1
             wait_ms = min(RETRY_MS_MAX, RETRY_MS << min(peer.failures, 8))
-            peer.retry_at_ms = parts.clock.now_ms() + wait_ms
+            peer.failed_ms = parts.clock.now_ms()
+            peer.retry_at_ms = peer.failed_ms + wait_ms
             progress.phase, progress.reason = "waiting", str(error)
             log.info("moving to %s goes on in %d ms: %s", name, wait_ms, error)
         else:
@@ -243,6 +245,13 @@ class Mover:
             return
         finally:
             peer.telling = False
+
+    def _may_try(self, name: str, peer: _Peer, now_ms: int) -> bool:
+        """Whether the pause after a failure is over. It is when the peer answers again: what
+        failed while it did not says nothing of now."""
+        if peer.failures and self._parts.members.health.members[name].back_ms >= peer.failed_ms:
+            peer.failures, peer.retry_at_ms = 0, now_ms
+        return peer.retry_at_ms <= now_ms
 
     def _peer(self, name: str) -> _Peer:
         peer = self._peers.get(name)

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from node.errors import BadRequest, NodeError, PeerRefused, StaleRing
+from node.errors import BadRequest, NodeError, NotHeld, PeerRefused, StaleRing
 from node.peer.transport import Message
 from node.protocol.gossip_message import Request, Sender, request_to_bytes
 from node.query import Query
 from node.service.selection import header_to_query, query_to_header
 from tests.unit.node.service.conftest import Bench, Play, make_rows
 from zring.area import Box
+from zring.morton import CODE_STOP
 from zring.ring import from_document
 
 KINDS = (
@@ -71,6 +72,7 @@ def test_any_header_and_body(play: Play) -> None:
             "parents",
             "days",
             "target_store",
+            "relied_on",
         ]
         for _ in range(1_500):
             changed = header(bench)
@@ -96,6 +98,23 @@ def test_another_ring_is_told_the_right_one(play: Play) -> None:
             assert from_document(caught.value.document) == bench.cluster.ring
 
     play(test, nodes=1)
+
+
+@pytest.mark.parametrize("kind", ["scan", "aggregate", "latest"])
+def test_who_does_not_hold_what_is_relied_on_says_so(play: Play, kind: str) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.service("n1").write("c", make_rows(20), "all")
+        holding = bench.service("n1")._parts.members.holding
+        held = [list(span) for span in holding.held]
+        assert held != [[0, CODE_STOP]]
+        for relied_on in ([], held):
+            await send(bench, Message(kind, header(bench, relied_on=relied_on)))
+        with pytest.raises(NotHeld, match="n1 does not hold all"):
+            await send(bench, Message(kind, header(bench, relied_on=[[0, CODE_STOP]])))
+        await holding.drop()
+        await send(bench, Message(kind, header(bench, relied_on=held)))
+
+    play(test, replicas=1)
 
 
 def test_a_stranger_hears_why_it_is_refused_and_nothing_else(play: Play) -> None:

@@ -134,6 +134,21 @@ def test_a_restarted_node_compares_and_finds_nothing(play: Play) -> None:
     play(test)
 
 
+def test_a_peer_that_is_back_is_not_kept_waiting_for_its_former_failures(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        node, mover = bench.cluster.nodes["n2"], bench.service("n1")._mover
+        await node.crash()
+        await bench.service("n1").write("c", make_rows(300))
+        peer = mover._peer("n2")
+        peer.failures, peer.failed_ms = 9, bench.cluster.nodes["n1"].clock.now_ms()
+        peer.retry_at_ms = peer.failed_ms + 3_600_000
+        await bench.wait_until(lambda: "n2" in bench.service("n1").status().coverage.away)
+        await node.start()
+        await bench.wait_until(lambda: len(stored(bench, "n2")) == 300, seconds=10)
+
+    play(test, nodes=2, replicas=1)
+
+
 def test_a_slow_link_carries_the_newest_days_first_and_live_copies_before_them(play: Play) -> None:
     async def test(bench: Bench) -> None:
         bench.cluster.network.weather = Weather(delay_ms=200, slow_share=0.0)

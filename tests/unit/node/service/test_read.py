@@ -242,3 +242,24 @@ def test_a_slow_owner_is_hedged_and_a_failed_one_replaced(play: Play) -> None:
         assert answer.coverage.state == "local" and list(answer.coverage.away) == ["n4"]
 
     play(test)
+
+
+@pytest.mark.parametrize("groups", [(["n1", "n2"], ["n3", "n4"]), (["n1"], ["n2", "n3", "n4"])])
+def test_members_behind_a_cut_are_given_up_long_before_the_time_for_them_is_over(
+    play: Play, groups: tuple[list[str], list[str]]
+) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.service("n1").write("c", ROWS, "all")
+        bench.cluster.network.split(*groups)
+        reader, begun_s = bench.service("n1"), bench.loop.time()
+        answer = await reader.read(Query("c"))
+        assert bench.loop.time() - begun_s < 2.5
+        assert set(answer.coverage.away) >= set(groups[1]) - {"n2"}
+        if len(groups[0]) == 2:
+            assert identities(answer.rows) == brute(Query("c"))
+            assert answer.coverage.state == "local"
+        begun_s = bench.loop.time()
+        reply = await reader.write("c", make_rows(500, seed=5))
+        assert reply.acknowledged and bench.loop.time() - begun_s < 5
+
+    play(test)
