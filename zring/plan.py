@@ -23,6 +23,7 @@ from zring.bisection import equal_shares
 from zring.errors import InvalidPlan
 from zring.heirs import nearest_heirs
 from zring.join import halved_spans, placed_spans
+from zring.levelling import levelled
 from zring.load import NO_LOAD, Load
 from zring.morton import code_to_xy
 from zring.placement import HolderMap, holder_map
@@ -141,8 +142,9 @@ def plan_remove(ring: Ring, node: str, *, load: Load = NO_LOAD, accept_loss: boo
 
 
 def plan_rebalance(ring: Ring, *, load: Load) -> Plan:
-    """Cut all areas anew, so that no owner has more than 1.25 × the mean where grains allow it."""
-    return _balanced(ring, load, newcomer=None)
+    """Move borders so that no owner has more than 1.25 × the mean where grains allow it, and as
+    little as can be changes hands; nothing where that is so already."""
+    return _finished(ring, "rebalance", levelled(ring, load, aspect=_aspect(ring)), load)
 
 
 def plan_assign(ring: Ring, box: Box, node: str, *, load: Load = NO_LOAD) -> Plan:
@@ -238,28 +240,25 @@ def abort(plan: Plan, ring: Ring) -> Ring:
     return ring
 
 
-def _balanced(
-    ring: Ring, load: Load, *, newcomer: tuple[str, int | None, int | None] | None
-) -> Plan:
+def _aspect(ring: Ring) -> float:
+    """Width of a grain over its height."""
+    domain = ring.domain
+    return (domain.east - domain.west) / (domain.north - domain.south)
+
+
+def _balanced(ring: Ring, load: Load, *, newcomer: tuple[str, int | None, int | None]) -> Plan:
     homes = {owner: _centre(ring, ring.owned(owner)) for owner in ring.owners()}
-    if newcomer is not None:
-        node, lon, lat = newcomer
-        if lon is not None and lat is not None:
-            code = ring.domain.position_to_code(lon=lon, lat=lat)
-            x, y = code_to_xy(code >> ring.grain_bits)
-            homes[node] = (float(x), float(y))
-        else:  # no position: beside the fullest owner, whose load it shares
-            counts = load.by_owner(ring)
-            homes[node] = homes[max(counts, key=lambda owner: (counts[owner], owner))]
+    node, lon, lat = newcomer
+    if lon is not None and lat is not None:
+        code = ring.domain.position_to_code(lon=lon, lat=lat)
+        x, y = code_to_xy(code >> ring.grain_bits)
+        homes[node] = (float(x), float(y))
+    else:  # no position: beside the fullest owner, whose load it shares
+        counts = load.by_owner(ring)
+        homes[node] = homes[max(counts, key=lambda owner: (counts[owner], owner))]
     if len(homes) > 1 << (2 * ring.grain_level):
         raise InvalidPlan(f"{len(homes)} nodes are more than there are grains")
-    domain = ring.domain
-    shares = equal_shares(
-        homes,
-        load,
-        grain_level=ring.grain_level,
-        aspect=(domain.east - domain.west) / (domain.north - domain.south),
-    )
+    shares = equal_shares(homes, load, grain_level=ring.grain_level, aspect=_aspect(ring))
     exceptions: dict[str, list[Span]] = {}
     for grain, node in shares.exceptions.items():
         start = grain << ring.grain_bits
@@ -272,7 +271,7 @@ def _balanced(
         )
         for node, rectangle in shares.rectangles.items()
     }
-    return _finished(ring, "rebalance" if newcomer is None else "join", wanted, load)
+    return _finished(ring, "join", wanted, load)
 
 
 def _centre(ring: Ring, spans: Spans) -> tuple[float, float]:

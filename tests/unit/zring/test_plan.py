@@ -100,10 +100,21 @@ def test_rebalancing_brings_the_published_imbalance_below_a_quarter() -> None:
     plan = plan_rebalance(ring, load=load)
     assert plan.imbalance_before == pytest.approx(2.0)
     assert plan.imbalance_after <= 1.25
+    assert moved(plan, load, ring) <= 1.3 * least_to_move(load, ring)
     done = committed(plan, ring)
     assert load.imbalance(done) == plan.imbalance_after
     assert done.owners() == tuple(FOUR)
     assert plan_rebalance(done, load=load).moves == ()
+
+
+def moved(plan: Plan, load: Load, ring: Ring) -> int:
+    return load.within(plan.spans(), grain_bits=ring.grain_bits)
+
+
+def least_to_move(load: Load, ring: Ring) -> float:
+    """What lies above 1.25 × the mean: less cannot be moved."""
+    counts = load.by_owner(ring)
+    return sum(max(0.0, count - 1.25 * load.total() / len(counts)) for count in counts.values())
 
 
 @pytest.mark.parametrize("nodes", [2, 3, 5, 8, 13])
@@ -118,6 +129,8 @@ def test_balanced_areas_are_even_and_compact(nodes: int) -> None:
     load = Load.of_codes(codes, grain_bits=ring.grain_bits)
     plan = plan_rebalance(ring, load=load)
     assert plan.imbalance_after <= 1.25 < plan.imbalance_before
+    # What has to pass through a neighbour without room for it is carried twice.
+    assert moved(plan, load, ring) <= 1.6 * least_to_move(load, ring)
     assert len(committed(plan, ring).spans) < 400 * nodes
 
 
