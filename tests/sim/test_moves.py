@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from node.protocol.planning import PlanRequest
 from node.protocol.rules import ALL_RULES, Rules
 from node.query import Query
 from node.service.service import Service
@@ -34,6 +35,9 @@ class Stage:
         service = self.cluster.nodes[name].service
         assert service is not None
         return service
+
+    def services(self) -> list[Service]:
+        return [node.service for node in self.cluster.running() if node.service]
 
     async def traffic(self) -> None:
         """Write and read at random nodes, one after the other, until cancelled."""
@@ -234,6 +238,35 @@ def test_a_dead_owner_is_removed_and_its_heir_gathers() -> None:
         await stage.wait(lambda: stage.owner_everywhere(owned, "n2"))
 
     play(story)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_halves_remove_each_other_and_nobody_is_lost(seed: int) -> None:
+    async def remove(stage: Stage, at: str, dead: str) -> None:
+        plans = stage.service(at).plans
+        await plans.commit(await plans.make(PlanRequest("remove", dead)), force=True)
+
+    async def story(stage: Stage) -> None:
+        stage.cluster.network.split(["n1", "n2"], ["n3", "n4"])
+        await stage.pass_time(6)
+        for at, dead in (("n1", "n3"), ("n2", "n4"), ("n3", "n1"), ("n4", "n2")):
+            await remove(stage, at, dead)
+        await stage.pass_time(4)
+        for at, others in (("n1", {"n3", "n4"}), ("n3", {"n1", "n2"})):
+            assert not others & set(stage.service(at).ring.members())
+        stage.cluster.network.heal()
+        await stage.wait(lambda: len({node.ring.digest() for node in stage.services()}) == 1)
+        ring = stage.service("n1").ring
+        assert ring.owners() and set(ring.owners()) <= set(ring.members())
+        # Whoever lost everything keeps nothing to itself, and is a member again by a plan.
+        outside = sorted({"n1", "n2", "n3", "n4"} - set(ring.members()))
+        await stage.wait(lambda: not stage.life.unsettled())
+        for name in outside:
+            plans = stage.service(ring.owners()[0]).plans
+            await plans.commit(await plans.make(PlanRequest("join", name, policy="halve")))
+            await stage.wait(lambda name=name: stage.service(name).ring.owned(name) != ())  # type: ignore[misc]
+
+    play(story, seed=seed)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
