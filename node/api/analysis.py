@@ -130,7 +130,7 @@ async def get_aggregate(request: web.Request) -> web.StreamResponse:
     form = choose_format(question.values.get("f"), request.headers.get("Accept"))
     body = _encoded(state, answer, level, form)
     state.metrics.bytes_sent += len(body)
-    headers = coverage_headers(answer.coverage)
+    headers = coverage_headers(answer.coverage, state.domain)
     headers["Content-Type"] = form.media_type
     return web.Response(body=body, headers=headers)
 

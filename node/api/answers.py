@@ -28,7 +28,7 @@ async def answer_page(
 ) -> web.Response:
     """One page in the format asked for, with the link to the next one where there is more."""
     form = question.form
-    headers = coverage_headers(answer.coverage)
+    headers = coverage_headers(answer.coverage, state.domain)
     following = None
     if answer.resume is not None and question.query.limit is not None:
         digest = digest_of(request.rel_url.raw_path, question)

@@ -13,6 +13,8 @@ from zring.span import normalise, spans_to_cells
 
 CELLS_SHOWN_MAX = 256
 """Cells of one shape: an area is told exactly as long as it is simple."""
+BOXES_IN_HEADER_MAX = 32
+"""Boxes of one area in a header: 2 KB."""
 STATE_HEADER = "Zring-Coverage"
 DETAILS_HEADER = "Zring-Coverage-Details"
 _EPOCH = datetime(1970, 1, 1)  # UTC; written with Z below
@@ -32,15 +34,29 @@ def spans_to_shape(spans: Sequence[tuple[int, int]], domain: Domain) -> dict[str
     Beyond CELLS_SHOWN_MAX cells the smallest are merged into their parents, so that the shape
     covers all of the spans and a little more.
     """
-    cells = spans_to_cells(normalise(spans))
-    while len(cells) > CELLS_SHOWN_MAX:
-        finest = max(level for level, _ in cells)
-        coarser = {(lv - 1, at >> 2) if lv == finest else (lv, at) for lv, at in cells}
-        cells = sorted(coarser)
+    cells = _cells(spans, most=CELLS_SHOWN_MAX)
     return {
         "type": "MultiPolygon",
         "coordinates": [[cell_ring(level, index, domain)] for level, index in cells],
     }
+
+
+def spans_to_boxes(spans: Sequence[tuple[int, int]], domain: Domain) -> list[list[float]]:
+    """A few boxes (west, south, east, north; degrees) that cover all of the spans."""
+    return [
+        [edge / E7_PER_DEGREE for edge in domain.cell_bounds(level=level, index=index)]
+        for level, index in _cells(spans, most=BOXES_IN_HEADER_MAX)
+    ]
+
+
+def _cells(spans: Sequence[tuple[int, int]], *, most: int) -> list[tuple[int, int]]:
+    """The cells that make up some spans; where they are too many, the finest ones' parents."""
+    cells = spans_to_cells(normalise(spans))
+    while len(cells) > most:
+        finest = max(level for level, _ in cells)
+        coarser = {(lv - 1, at >> 2) if lv == finest else (lv, at) for lv, at in cells}
+        cells = sorted(coarser)
+    return cells
 
 
 def cell_ring(level: int, index: int, domain: Domain) -> list[list[float]]:
@@ -73,8 +89,9 @@ def coverage_to_json(coverage: Coverage, domain: Domain) -> dict[str, Any]:
     return document
 
 
-def coverage_headers(coverage: Coverage) -> dict[str, str]:
-    """The state, as of when, and who is away; shapes are in JSON answers only."""
+def coverage_headers(coverage: Coverage, domain: Domain) -> dict[str, str]:
+    """The state, as of when, who is away, and boxes that cover what is settling or missing;
+    shapes are in JSON answers only."""
     as_of = time_text(coverage.as_of)
     if coverage.state == "complete" and not coverage.replicas:
         # Nothing but the time: what nearly every answer says, without building JSON for it.
@@ -89,7 +106,7 @@ def coverage_headers(coverage: Coverage) -> dict[str, str]:
         details["alone_since"] = time_text(coverage.alone_since)
     for name, spans in (("settling", coverage.settling), ("missing", coverage.missing)):
         if spans:
-            details[name] = len(spans)
+            details[name] = spans_to_boxes(spans, domain)
     return {STATE_HEADER: coverage.state, DETAILS_HEADER: orjson.dumps(details).decode()}
 
 

@@ -75,7 +75,7 @@ async def get_item(request: web.Request) -> web.StreamResponse:
     return web.Response(
         body=row_to_feature(answer.rows, links),
         content_type="application/geo+json",
-        headers=coverage_headers(answer.coverage),
+        headers=coverage_headers(answer.coverage, state.domain),
     )
 
 

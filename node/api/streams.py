@@ -50,7 +50,7 @@ async def _send_parts(
     first = await anext(parts)
     encoder = await _encoder(state, question, form)
     body = encoder.start(first.rows)
-    response = web.StreamResponse(headers=coverage_headers(first.coverage))
+    response = web.StreamResponse(headers=coverage_headers(first.coverage, state.domain))
     response.content_type = form.media_type
     await response.prepare(request)
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from node.protocol.routing import Route
 from node.query import COVERAGE_ORDER, Coverage, CoverageState
-from zring.span import Spans, intersect
+from zring.span import Spans, intersect, subtract, union
 
 
 def worst(states: Iterable[CoverageState]) -> CoverageState:
@@ -23,6 +23,17 @@ def worst(states: Iterable[CoverageState]) -> CoverageState:
 def is_acceptable(state: CoverageState, require: CoverageState | None) -> bool:
     """Whether a state is no worse than what the caller requires."""
     return require is None or COVERAGE_ORDER.index(state) <= COVERAGE_ORDER.index(require)
+
+
+def is_worse(coverage: Coverage, told: Coverage) -> bool:
+    """Whether an answer can no longer keep what was told of it: its state, who is away, and
+    where records may be missing."""
+    open_areas = union(tuple(coverage.settling), tuple(coverage.missing))
+    return bool(
+        not is_acceptable(coverage.state, told.state)
+        or coverage.away.keys() - told.away.keys()
+        or subtract(open_areas, union(tuple(told.settling), tuple(told.missing)))
+    )
 
 
 def coverage_of(

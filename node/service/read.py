@@ -13,7 +13,7 @@ from typing import Any
 
 from node.errors import BadRequest, CoverageTooLow, TooLarge
 from node.peer.rows import bytes_to_rows
-from node.protocol.coverage import is_acceptable
+from node.protocol.coverage import is_worse
 from node.protocol.paging import join_pages, limit_page, rows_up_to
 from node.protocol.routing import Route
 from node.query import Answer, Coverage, Query, ReaderReport
@@ -87,11 +87,10 @@ class Reader:
         async for rows, resume in run.rounds():
             coverage = run.scatter.coverage()
             first = first or coverage
-            worse = not is_acceptable(coverage.state, first.state)
-            if worse and self._parts.rules.worse_streams_aborted:
+            if self._parts.rules.worse_streams_aborted and is_worse(coverage, first):
                 raise CoverageTooLow(
-                    f"the answer became {coverage.state} after it had begun as {first.state}; "
-                    "ask again"
+                    f"the answer became {coverage.state} (away: {', '.join(coverage.away)}) after "
+                    f"it had begun as {first.state} (away: {', '.join(first.away)}); ask again"
                 )
             count += len(rows)
             self._check_size(count)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from node.client import Client
-from node.client.result import Result
+from node.client.result import AnswerCoverage, Result
 from node.errors import NodeError
 from node.query import WriteLevel
 from tests.recovery.cluster import Cluster
@@ -200,17 +200,22 @@ class Load:
             faults.append("holds records that were not asked for or never sent")
         if len(rows) < len(found.numbers):
             faults.append(f"holds {len(found.numbers) - len(rows)} records twice")
-        missing = 0
-        if coverage.state in ("complete", "local"):
-            away = frozenset(coverage.details.get("away", {}))
-            as_of_us = text_to_us(coverage.details.get("as_of"))
-            as_of_us -= int(self.offsets_s.get(door, 0.0) * 1e6)
-            certain = truth.certain(
-                *window, before_us=min(as_of_us, asked_us), away=away, holders=self.holders
-            )
-            missing = int((matches & certain & ~given).sum())
-            if coverage.state == "complete" and away:
-                faults.append(f"says complete while {sorted(away)} are away")
+        away = frozenset(coverage.details.get("away", {}))
+        as_of_us = text_to_us(coverage.details.get("as_of"))
+        as_of_us -= int(self.offsets_s.get(door, 0.0) * 1e6)
+        certain = truth.certain(
+            *window, before_us=min(as_of_us, asked_us), away=away, holders=self.holders
+        )
+        open_areas, told = open_boxes(coverage), np.zeros(len(matches), np.bool_)
+        for area in open_areas:
+            told |= inside(truth, window, area)
+        missing = int((matches & certain & ~given & ~told).sum())
+        if coverage.state == "complete" and away:
+            faults.append(f"says complete while {sorted(away)} are away")
+        if open_areas and coverage.state in ("complete", "local"):
+            faults.append(f"says {coverage.state} and names areas that are not")
+        if not open_areas and coverage.state in ("settling", "partial"):
+            faults.append(f"says {coverage.state} and names no area")
         self._count(door, coverage.state, faults, missing)
 
     def _count(self, door: str, word: str, faults: list[str], missing: int) -> None:
@@ -245,6 +250,15 @@ def inside(truth: Truth, window: Batch, box: tuple[int, int, int, int] | None) -
     west, south, east, north = box
     matches: Bools = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
     return matches
+
+
+def open_boxes(coverage: AnswerCoverage) -> list[tuple[int, int, int, int]]:
+    """The closed boxes, in e7, in which an answer says that records may be missing."""
+    return [
+        (round(west * 1e7), round(south * 1e7), round(east * 1e7), round(north * 1e7))
+        for name in ("settling", "missing")
+        for west, south, east, north in coverage.details.get(name, ())
+    ]
 
 
 def number_to_time(number: int) -> datetime:

@@ -104,8 +104,13 @@ def test_words_are_held_to_what_they_promise(truth: Truth) -> None:
     assert judged(truth, whole, "complete").passed
     assert judged(truth, short, "complete").words_wrong == 1
     assert judged(truth, short, "local").words_wrong == 1
-    assert judged(truth, short, "settling").passed
-    assert judged(truth, short, "partial").passed
+    everywhere, elsewhere = [[-180, -90, 180, 90]], [[0, 0, 1, 1]]
+    assert judged(truth, short, "settling", settling=everywhere).passed
+    assert judged(truth, short, "partial", missing=everywhere).passed
+    assert judged(truth, short, "settling", settling=elsewhere).words_wrong == 1
+    assert judged(truth, short, "partial", missing=elsewhere).words_wrong == 1
+    assert judged(truth, whole, "partial").answers_wrong == 1, "it must name the area"
+    assert judged(truth, whole, "complete", settling=elsewhere).answers_wrong == 1
     assert judged(truth, short, "complete", as_of="1999-01-01T00:00:00Z").passed
     away = {"d": "2024-01-01T00:00:00Z"}
     assert judged(truth, whole, "complete", away=away).answers_wrong == 1

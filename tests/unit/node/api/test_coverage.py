@@ -42,12 +42,15 @@ def test_an_answer_that_lacks_something_says_what_and_where() -> None:
 
 
 def test_headers_say_the_same_without_shapes() -> None:
-    headers = coverage_headers(WORST)
+    headers = coverage_headers(WORST, DEMO_DOMAIN)
     assert headers["Zring-Coverage"] == "partial"
     details = orjson.loads(headers["Zring-Coverage-Details"])
-    assert details["missing"] == 1 and details["replicas"] == ["se"]
+    assert details["missing"] == [[135.8, 33.8, 136.6, 34.6]] and details["replicas"] == ["se"]
     crowd = Coverage("local", as_of=0, away={f"node{number}": 0 for number in range(5_000)})
-    assert len(coverage_headers(crowd)["Zring-Coverage-Details"]) < 4_096
+    assert len(coverage_headers(crowd, DEMO_DOMAIN)["Zring-Coverage-Details"]) < 4_096
+    scattered = tuple((at * QUARTER // 999, (2 * at + 1) * QUARTER // 1_998) for at in range(999))
+    torn = Coverage("settling", as_of=0, settling=scattered, missing=scattered)
+    assert len(coverage_headers(torn, DEMO_DOMAIN)["Zring-Coverage-Details"]) < 4_096
 
 
 def test_times_beyond_the_calendar_are_clipped() -> None:

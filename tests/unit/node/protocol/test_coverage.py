@@ -2,9 +2,9 @@
 
 import pytest
 
-from node.protocol.coverage import coverage_of, is_acceptable, worst
+from node.protocol.coverage import coverage_of, is_acceptable, is_worse, worst
 from node.protocol.routing import Route
-from node.query import COVERAGE_ORDER, CoverageState
+from node.query import COVERAGE_ORDER, Coverage, CoverageState
 
 SPAN = ((0, 10),)
 PLAIN = Route(readers=(("a", SPAN),))
@@ -55,3 +55,20 @@ def test_order() -> None:
         for limit, required in enumerate(COVERAGE_ORDER):
             assert is_acceptable(state, required) == (index <= limit)
         assert is_acceptable(state, None)
+
+
+def test_what_was_told_of_an_answer_ceases_to_be_true() -> None:
+    told = Coverage("settling", as_of=7, away={"b": 5}, settling=((0, 10),))
+    for same in (
+        told,
+        Coverage("local", as_of=9, away={"b": 5}),
+        Coverage("settling", as_of=9, settling=((2, 4),)),
+        Coverage("complete", as_of=9),
+    ):
+        assert not is_worse(same, told)
+    for worse in (
+        Coverage("partial", as_of=7, away={"b": 5}, missing=((0, 10),)),
+        Coverage("settling", as_of=7, away={"b": 5}, settling=((0, 11),)),
+        Coverage("local", as_of=7, away={"b": 5, "c": 6}),
+    ):
+        assert is_worse(worse, told)
