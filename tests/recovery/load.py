@@ -57,6 +57,8 @@ class Load:
         self.groups: Mapping[str, Group] = dict.fromkeys(cluster.names, frozenset(cluster.names))
         self.offsets_s: dict[str, float] = {}
         self.next = 0
+        self.taken: list[tuple[float, float]] = []
+        """When each question or batch under load was answered, and how long it took (seconds)."""
         self._again: deque[Batch] = deque()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -128,8 +130,10 @@ class Load:
             return self._again.popleft() if self._again else None
 
     def _try_write(self, client: Client, door: str, batch: Batch, level: WriteLevel) -> bool:
+        begun_s = time.monotonic()
         try:
             self.write(client, door, batch, level)
+            self._took(begun_s)
         except NodeError:
             with self._lock:
                 self.verdict.write_errors += 1
@@ -163,12 +167,18 @@ class Load:
         box = None if rng.random() < 0.5 else self._box(rng)
         asked_us = now()
         try:
+            begun_s = time.monotonic()
             result = ask(client, self.truth.collection, (start, stop), box)
+            self._took(begun_s)
         except NodeError:
             with self._lock:
                 self.verdict.read_errors += 1
             return
         self.judge(door, (start, stop), box, asked_us, result)
+
+    def _took(self, begun_s: float) -> None:
+        now_s = time.monotonic()
+        self.taken.append((now_s, now_s - begun_s))
 
     def _box(self, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """A box in e7 somewhere in the domain, a fifth of its side or less."""

@@ -113,6 +113,19 @@ def isolate(stage: Stage) -> None:
     stage.rejoin(victim)
 
 
+def hand_back(stage: Stage) -> None:
+    """One node is cut off and comes back while records go on arriving."""
+    victim = stage.names[0]
+    with stage.under_load() as load:
+        whole_s = time.monotonic()
+        stage.wait(0.3)
+        stage.isolate(victim)
+        first = load.next
+        stage.wait(0.4)
+        stage.rejoin(victim)
+        stage.watch_hand_over(victim, first=first, last=load.next, whole_s=whole_s)
+
+
 def halves(stage: Stage) -> None:
     """Two and two."""
     _split(stage, [stage.names[:2], stage.names[2:]])
@@ -257,7 +270,9 @@ SCRIPTS: tuple[Script, ...] = (
     Script("z-values", "four Z values stored on node 1 alone, then the others start",
            four_z_values, frozenset(("start",)), started=1, seconds=1, records=4),
     Script("isolate", "one of four is cut off, both sides under load",
-           isolate, frozenset(("cut",)), seconds=30, records=60_000),
+           isolate, frozenset(("cut",)), seconds=30, records=60_000, short=True),
+    Script("hand-back", "one of four is cut off and comes back under load",
+           hand_back, frozenset(("cut",)), seconds=30, records=120_000),
     Script("halves", "two and two", halves, frozenset(("cut_way",)), short=True),
     Script("singles", "four single nodes", singles, frozenset(("cut_way",))),
     Script("one-way", "what one node sends is lost, what it is sent arrives",

@@ -11,6 +11,7 @@ import numpy as np
 from node.errors import NodeError
 from tests.recovery.cluster import Cluster
 from tests.recovery.disks import look_at_stores
+from tests.recovery.hand_over import Backlog, MovedRecords, percentile_ms
 from tests.recovery.load import Load, ask
 from tests.recovery.network import both_ways
 from tests.recovery.rings import ring_from_json
@@ -52,7 +53,7 @@ class Stage:
         self.ring: Ring | None = None
         self.truth: Truth | None = None
         self.load: Load | None = None
-        self.healed_s = time.monotonic()
+        self.healed_s = self.cut_s = time.monotonic()
 
     # The run of a script
 
@@ -85,10 +86,12 @@ class Stage:
         """After the last fault: repeat what is open, wait until all is right, look once more."""
         assert self.load is not None and self.truth is not None
         self.healed_s = time.monotonic()
+        moved = MovedRecords(self.cluster, self.names)
         self.load.drain()
         deadline_s = self.healed_s + self.sizes.recover_s
         while True:
             looked_s = time.monotonic()
+            moved.look()
             reason = self.unsettled()
             if not reason:
                 self.verdict.recovery_s = looked_s - self.healed_s
@@ -99,6 +102,7 @@ class Stage:
                 )
                 break
             time.sleep(max(POLL_S, time.monotonic() - looked_s))
+        self.verdict.notes.append(moved.text())
         if self.verdict.recovery_s is None:
             self.look()
         self._check_final_answers()
@@ -111,6 +115,7 @@ class Stage:
 
     def isolate(self, name: str) -> None:
         """Cut a node off all others."""
+        self.cut_s = time.monotonic()
         self.cluster.cut(name)
         self._set_groups([frozenset((name,)), frozenset(self.names) - {name}])
 
@@ -148,6 +153,34 @@ class Stage:
         """Wait until every node sees all others."""
         for name in self.names:
             self._wait(lambda at=name: not self.away_at(at), f"{name} does not see all others")
+
+    def watch_hand_over(self, name: str, *, first: int, last: int, whole_s: float) -> None:
+        """Wait, with the load going on, until a node that was cut off has what it missed.
+
+        Args:
+            first, last: numbers of the records that arrived meanwhile.
+            whole_s: when the cluster was still whole and under load, on the monotonic clock.
+        """
+        assert self.truth is not None and self.load is not None and self.ring is not None
+        backlog = Backlog(self.truth, holder_map(self.ring), name, first=first, last=last)
+        begun_s = time.monotonic()
+        while not backlog.look(self.cluster, name, self.truth):
+            if time.monotonic() > begun_s + self.sizes.recover_s:
+                self.verdict.problems.append(f"{name} does not get under load what it missed")
+                break
+            time.sleep(POLL_S)
+        ended_s = time.monotonic()
+        self.verdict.notes.append(backlog.text())
+        if not backlog.newest_first:
+            self.verdict.problems.append(f"{name} got the oldest records before the newest")
+        taken = self.load.taken
+        whole_ms = percentile_ms(taken, start_s=whole_s, stop_s=self.cut_s)
+        after_ms = percentile_ms(taken, start_s=begun_s, stop_s=ended_s)
+        if whole_ms is not None and after_ms is not None:
+            self.verdict.notes.append(
+                f"foreground           p99 {whole_ms:.0f} ms before the cut, {after_ms:.0f} ms "
+                f"while records were handed back ({after_ms / whole_ms:.1f} times)"
+            )
 
     # Looks
 

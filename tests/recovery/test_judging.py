@@ -1,7 +1,7 @@
 """The judges themselves: each kind of fault is seen, and nothing else is."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from node.client.result import AnswerCoverage, Result
 from tests.recovery.disks import look_at_stores
+from tests.recovery.hand_over import Backlog, MovedRecords, percentile_ms
 from tests.recovery.load import Load
 from tests.recovery.operator import OperatorNodes
 from tests.recovery.scripts import Z_VALUES, position_of
@@ -36,7 +37,7 @@ class Disks:
         self._tables = tables
 
     @contextmanager
-    def client(self, name: str, *, timeout_s: float) -> Iterator[Any]:
+    def client(self, name: str, *, timeout_s: float = 1.0) -> Iterator[Any]:
         yield self
         self.name = name
 
@@ -136,6 +137,46 @@ def test_what_a_node_that_is_away_may_have_taken_need_not_be_there(truth: Truth)
     assert certain("a", "b") == [bool(nodes - {"a", "b"}) for nodes in held]
     truth.acknowledge(0, COUNT, door="a", disks=1, reach=frozenset("ad"))
     assert all(certain("b", "c")), "taken on this side of the cut"
+
+
+def test_which_part_of_a_backlog_came_first_is_seen(
+    truth: Truth, tables: dict[str, pa.Table]
+) -> None:
+    # "b" missed what others took: all that it holds, since "a" was the door of everything.
+    whole = tables["b"]
+    times = whole["time"].cast(pa.int64()).to_numpy()
+    newest, oldest = whole.filter(times > np.median(times)), whole.filter(times <= np.median(times))
+    for first, is_right in ((newest, True), (oldest, False)):
+        disk = Disks({})
+        looks = iter((whole.slice(0, 0), first, whole))
+        disk.stored = lambda _, looks=looks: next(looks)  # type: ignore
+        backlog = Backlog(truth, HOLDERS, "b", first=0, last=COUNT)
+        assert len(backlog.numbers) == len(whole)
+        seen = [backlog.look(disk, "b", truth) for _ in range(3)]  # type: ignore[arg-type]
+        assert seen == [False, False, True]
+        assert backlog.newest_first == is_right
+
+
+def test_moved_records_are_counted_across_restarts() -> None:
+    said = iter((b"5", b"9", b"2", b"2"))
+
+    class Metrics(Disks):
+        def client(self, name: str) -> Any:  # type: ignore[override]
+            return nullcontext(self)
+
+        def metrics(self) -> str:
+            return f"# TYPE\nzring_records_moved_total {next(said).decode()}\n"
+
+    moved = MovedRecords(Metrics({}), ["a"])  # type: ignore[arg-type]
+    for _ in range(3):
+        moved.look()
+    assert "         6   copies" in moved.text(), "4, then 2 after a restart"
+
+
+def test_a_percentile_needs_enough_answers_of_its_own_time() -> None:
+    taken = [(float(at), 0.001 * at) for at in range(200)]
+    assert percentile_ms(taken, start_s=0, stop_s=100) == pytest.approx(98.01)
+    assert percentile_ms(taken, start_s=0, stop_s=49) is None
 
 
 def test_positions_of_z_values_lie_where_they_say() -> None:

@@ -1,8 +1,8 @@
 """What the load sent and what was acknowledged: the side that every answer is compared with.
 
-Record number i of a run is fixed by i alone: its time is i seconds after the beginning, its sensor
-and place follow from i. So an answer's row tells which record it is, and a window of time is a
-range of numbers.
+Record number i of a run is fixed by i alone: its time is 10 i seconds after the beginning, its
+sensor and place follow from i. So an answer's row tells which record it is, and a window of time is
+a range of numbers.
 """
 
 import threading
@@ -19,7 +19,8 @@ from zring.morton import Int64s
 from zring.placement import HolderMap
 
 SENSORS = 500
-STEP_US = 1_000_000
+STEP_US = 10_000_000
+"""60,000 records are those of a week: enough days to see which come first."""
 START_US = 1_704_067_200_000_000
 """2024-01-01T00:00:00Z"""
 NEVER = np.iinfo(np.int64).max
