@@ -6,8 +6,9 @@ SHELL := bash
 UV = "$$(deploy/local/uv.sh)"
 COMPILE = $(UV) pip compile --quiet --no-header --generate-hashes --python-version 3.11
 DATA ?=
+JOBS ?= 2
 
-.PHONY: help demo test recovery lint format bench lock clean environment
+.PHONY: help demo test recovery nightly lint format bench lock clean environment
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /make \1\t/'
@@ -21,6 +22,9 @@ test:  ## style, types, layers and every test, on all supported Pythons
 recovery: environment  ## every partition-recovery script on this machine: up to half an hour
 	deploy/local/system_packages.sh network faketime
 	.venv/bin/python -m tests.recovery --all
+
+nightly: environment  ## 20,000 seeds of the simulation: some hours
+	.venv/bin/python -m tests.sim --seed 1 --count 20000 --jobs $(JOBS)
 
 environment:  ## .venv with everything that tests and benchmarks need
 	@deploy/local/environment.sh .venv 3.11 requirements/dev.txt

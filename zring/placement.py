@@ -55,6 +55,8 @@ class HolderMap:
     sets: tuple[tuple[str, ...], ...]
     copies_wanted: int
     copies_missing: int
+    _spans: dict[str, Spans] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Node → the codes that it holds, once somebody has asked; at most one entry for each node."""
 
     @property
     def holders(self) -> tuple[tuple[str, ...], ...]:
@@ -86,8 +88,13 @@ class HolderMap:
         )
 
     def spans_of(self, node: str) -> Spans:
-        """The codes that a node holds."""
-        return self.spans_with(lambda holders: node in holders)
+        """The codes that a node holds; looked for once, since every word of a node is about it."""
+        spans = self._spans.get(node)
+        if spans is None:
+            spans = self.spans_with(lambda holders: node in holders)
+            if spans:
+                self._spans[node] = spans
+        return spans
 
     def stretches(self, spans: Spans) -> list[tuple[Span, tuple[str, ...]]]:
         """These codes cut where holders change: ((start, stop), holders), in curve order."""

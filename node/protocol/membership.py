@@ -429,6 +429,7 @@ def _content(word: Word) -> tuple[object, ...]:
     """What makes a new version when it changes: all but what changes with every write."""
     return (
         word.store_id,
+        word.instance,
         word.birth,
         word.address,
         word.url,

@@ -97,11 +97,13 @@ class _Holder:
 class Outstanding:
     """What this node has and others may lack; `epoch` rises with every change of `summary`."""
 
-    __slots__ = ("_by_holder", "_number", "epoch")
+    __slots__ = ("_by_holder", "_number", "_summary", "_summary_epoch", "epoch")
 
     def __init__(self) -> None:
         self._by_holder: dict[str, _Holder] = {}
         self._number = 0
+        self._summary: dict[str, Spans] = {}
+        self._summary_epoch = 0
         self.epoch = 0
 
     def mark(self, holder: str, spans: Spans) -> None:
@@ -221,10 +223,16 @@ class Outstanding:
             spans = union(spans, marked)
         return spans
 
-    def summary(self) -> dict[str, Spans]:
-        """Holder → spans in which it may lack acknowledged records; bounded, for a node's word."""
-        told = {holder: bounded(self.owed(holder)) for holder in sorted(self._by_holder)}
-        return {holder: spans for holder, spans in told.items() if spans}
+    def summary(self) -> Mapping[str, Spans]:
+        """Holder → spans in which it may lack acknowledged records; bounded, for a node's word.
+
+        The same object until something changes.
+        """
+        if self._summary_epoch != self.epoch:
+            told = {holder: bounded(self.owed(holder)) for holder in sorted(self._by_holder)}
+            self._summary = {holder: spans for holder, spans in told.items() if spans}
+            self._summary_epoch = self.epoch
+        return self._summary
 
     def counts(self) -> Mapping[str, int]:
         """Holder → places and marks with something outstanding, for status and tests."""

@@ -17,6 +17,7 @@ keeper, or its answer cannot be had, the span counts as settling.
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +144,7 @@ class ReaderMap:
     __slots__ = (
         "_boxes",
         "_contact",
+        "_domain",
         "_owed",
         "_parts",
         "_rules",
@@ -178,7 +180,8 @@ class ReaderMap:
         self._unheard = bool(standing.unheard)
         self._parts, self._segments = _segments(self._ways, standing, rules)
         self._starts = [segment.start for segment in self._segments]
-        self._boxes = _boxes(domain, self._segments)
+        self._domain = domain
+        self._boxes: list[_CellBox] | Literal["unknown"] | None = "unknown"
         readers = {part.reader for part in self._parts}
         plain = all(part.is_plain for part in self._parts)
         alone = len(readers) == 1 and plain and not self._unheard
@@ -189,14 +192,15 @@ class ReaderMap:
     @property
     def exact(self) -> bool:
         """Whether `route_box` can be asked: the ring has few cells."""
-        return self._boxes is not None
+        return self._cell_boxes() is not None
 
     def route_box(self, bounds: Bounds, spans: Spans | None) -> Route:
         """Readers of the cells that a closed box touches, cut to `spans` where given."""
-        assert self._boxes is not None
+        boxes = self._cell_boxes()
+        assert boxes is not None
         west, south, east, north = bounds
         met: dict[int, list[Span]] = {}
-        for cell_west, cell_south, cell_east, cell_north, span, part in self._boxes:
+        for cell_west, cell_south, cell_east, cell_north, span, part in boxes:
             if (
                 west < cell_east
                 and east >= cell_west
@@ -217,6 +221,12 @@ class ReaderMap:
                 met.setdefault(segment.part, []).append(span)
                 at += 1
         return self._route(met, None)
+
+    def _cell_boxes(self) -> "list[_CellBox] | None":
+        """Worked out when a box is asked for: most maps are replaced before."""
+        if self._boxes == "unknown":
+            self._boxes = _boxes(self._domain, self._segments)
+        return self._boxes
 
     def _route(self, met: dict[int, list[Span]], spans: Spans | None) -> Route:
         read: dict[str, list[Span]] = {}

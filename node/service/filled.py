@@ -26,7 +26,7 @@ class Filling:
         """Go on until cancelled."""
         while True:
             try:
-                await self._judge()
+                await self.judge()
                 await self._claim_verified()
             except NodeError:
                 # The disk is full: nothing new is claimed, and the next turn tries again.
@@ -64,8 +64,11 @@ class Filling:
         holding = self._parts.members.holding
         return holding.filled.waits_for(holding.held, self._others(), agreeing=self._agreeing())
 
-    async def _judge(self) -> None:
-        """Give up the claim where others remember another store, or a newer state of this one."""
+    async def judge(self) -> None:
+        """Give up the claim where others remember another store, or a newer state of this one.
+
+        Call it before the node serves: what it has is believed from then on.
+        """
         members = self._parts.members
         verdict = members.verdict() if self._parts.rules.lost_stores_unfilled else "keep"
         if verdict == "keep":

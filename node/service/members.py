@@ -39,6 +39,9 @@ from zring.span import EVERYTHING, Spans, union
 
 META_STORES = "stores"
 META_VERSION = "hlc"
+StoreAt = tuple[str, int]
+"""Id of a store and the instance of the process that has it open."""
+NO_STORE: StoreAt = ("", 0)
 REFUSALS_MAX = 64
 """Addresses shown with the reason why nobody there is a member."""
 
@@ -49,7 +52,7 @@ class View:
 
     Attributes:
         standing: who is in contact, filled, owed; `readers`: who reads what under it.
-        stores: member in contact → the store that it had when this was computed.
+        stores: member in contact → the store and process that it had when this was computed.
         rings: node in contact → digest of the ring that its word rests on.
         away: member without contact → since when (microseconds).
         owed_by_away: the same members → codes in which others may lack what they had taken when
@@ -61,7 +64,7 @@ class View:
     holders: HolderMap
     standing: Standing
     readers: ReaderMap
-    stores: Mapping[str, str]
+    stores: Mapping[str, StoreAt]
     rings: Mapping[str, int]
     away: Mapping[str, int]
     owed_by_away: Mapping[str, Spans]
@@ -74,6 +77,14 @@ class View:
             return self.readers
         standing = self.standing.without(failed)
         return ReaderMap(self.ring.domain, self.holders, standing, rules=self.rules)
+
+
+def store_of_reply(header: Mapping[str, Any]) -> StoreAt:
+    """Which store and process a reply came from; others than any where it does not say."""
+    store_id, instance = header.get("store"), header.get("instance")
+    if isinstance(store_id, str) and isinstance(instance, int):
+        return store_id, instance
+    return "", -1
 
 
 class Members:
@@ -187,14 +198,20 @@ class Members:
         return "" if member is None else member.address
 
     def check_store(self, node: str, header: Mapping[str, Any]) -> None:
-        """Refuse what a member read from another store than the one that is known.
+        """Refuse what a member read from another store, or in another process, than is known.
 
         Raises:
-            PeerUnreachable: its store was lost since it was last probed.
+            PeerUnreachable: it started again since it was last probed.
         """
+        if self.store_at(node) not in (NO_STORE, store_of_reply(header)):
+            raise PeerUnreachable(f"{node} started again; it is being asked anew")
+
+    def store_at(self, node: str) -> StoreAt:
+        """What a member told of its store and its process."""
         member = self.health.members.find(node)
-        if member is not None and header.get("store") != member.store_id:
-            raise PeerUnreachable(f"{node} came back with another store; it is being asked anew")
+        if member is None or member.word is None:
+            return NO_STORE
+        return member.word.store_id, member.word.instance
 
     def doubt(self, address: str) -> bool:
         """Whoever is at an address does not answer a call soon: it is probed besides.
@@ -366,7 +383,7 @@ class Members:
                 rules=self._rules,
                 before=None if self._view is None else self._view.readers,
             ),
-            stores={node: members[node].store_id for node in sorted(contact - {self.node_id})},
+            stores={node: self.store_at(node) for node in sorted(contact - {self.node_id})},
             rings={node: word.ring_digest for node, word in words.items()},
             away=away,
             owed_by_away={node: self._owed_when_last_heard(node) for node in away},

@@ -23,7 +23,7 @@ from node.errors import (
 from node.protocol.coverage import is_acceptable
 from node.protocol.routing import ReaderMap, Route, in_step_readers
 from node.query import Coverage, CoverageState, Query
-from node.service.members import View
+from node.service.members import NO_STORE, StoreAt, View, store_of_reply
 from node.service.parts import Parts
 from zring.cover import cover
 from zring.domain import Domain
@@ -47,23 +47,23 @@ class Ask:
     Attributes:
         keeper: it is read besides the reader of these spans, because it owes that one records.
         whole: the node reads all that the query asks for, so the area is limit enough.
-        store: the one that the route was laid for; "" where none was known.
+        store: the one that the route was laid for.
     """
 
     node: str
     spans: Spans
     keeper: bool = False
     whole: bool = False
-    store: str = ""
+    store: StoreAt = NO_STORE
 
     def check_store(self, header: Mapping[str, Any]) -> None:
-        """Refuse what was read from another store than the route was laid for.
+        """Refuse what comes from another store or process than the route was laid for.
 
         Raises:
-            PeerUnreachable: the node lost its store, perhaps while the query was under way.
+            PeerUnreachable: the node started again, perhaps with an older image of its store.
         """
-        if self.store and header.get("store") != self.store:
-            raise PeerUnreachable(f"{self.node} came back with another store; others are asked")
+        if self.store not in (NO_STORE, store_of_reply(header)):
+            raise PeerUnreachable(f"{self.node} started again meanwhile; others are asked")
 
     def spans_asked(self, query: Query) -> Spans | None:
         """The spans that the reader must keep to; None is no limit."""
@@ -226,7 +226,7 @@ class Scatter:
             view.holders.stretches(share.spans), share.node, view.standing.without(self._failed)
         )
         found = (readers or {}).items()
-        return [Ask(node, spans, store=view.stores.get(node, "")) for node, spans in found]
+        return [Ask(node, spans, store=view.stores.get(node, NO_STORE)) for node, spans in found]
 
     def _instead_of(self, failed: Sequence[tuple[Ask, NodeError]]) -> list[Ask]:
         """Shares that replace failed ones; the route is laid anew without their members, and
@@ -286,9 +286,9 @@ async def _all_quiet(asks: Sequence[Ask], ask: Callable[[Ask], Awaitable[T]]) ->
     return answered
 
 
-def _asks(route: Route, stores: Mapping[str, str]) -> list[Ask]:
+def _asks(route: Route, stores: Mapping[str, StoreAt]) -> list[Ask]:
     return [
-        Ask(node, spans, keeper=keeper, store=stores.get(node, ""))
+        Ask(node, spans, keeper=keeper, store=stores.get(node, NO_STORE))
         for shares, keeper in ((route.readers, False), (route.keepers, True))
         for node, spans in shares
     ]

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 
 from node.clock import Clock
 from node.config import LAN, Limits, LinkPreset, MoverSettings
-from node.errors import Overloaded
+from node.errors import NodeError, Overloaded
 from node.peer.transport import Transport
 from node.protocol.expiry import kept_from_us
 from node.protocol.flip import Turn
@@ -215,6 +216,8 @@ class Service:
         await self._gossip.first_round()
         self._tasks.spawn(self._gossip.run(), name="gossip")
         await self._catch_up()
+        with suppress(NodeError):  # a full disk: its own turns try it again
+            await self._filling.judge()
         parts.members.life = "serving"
         self._tasks.spawn(self._filling.run(), name="filling")
         self._tasks.spawn(self._flipping.run(), name="flipping")

@@ -135,6 +135,8 @@ class MemoryEngine:
         self._seen = 0
         self._kept: dict[str, MemoryRows] = {}
         self._statistics: dict[str, CollectionStatistics] = {}
+        self._collections: dict[str, CollectionStatistics] = {}
+        self._counted = 0
         self._meta: dict[str, bytes] = {}
         self._counters = dict.fromkeys(("commits", "merges", "rows_written"), 0)
 
@@ -249,10 +251,13 @@ class MemoryEngine:
     def statistics(self) -> EngineStatistics:
         """See `Engine`; records are exact here."""
         self._catch_up()
-        collections = {
-            name: with_records(self._statistics[name], len(self._collection_rows(name)))
-            for name in sorted(self._statistics)
-        }
+        if self._counted != self._seen:
+            self._collections = {
+                name: with_records(self._statistics[name], len(self._collection_rows(name)))
+                for name in sorted(self._statistics)
+            }
+            self._counted = self._seen
+        collections = self._collections
         return EngineStatistics(
             store_id=self.store_id,
             sequence=self.sequence,

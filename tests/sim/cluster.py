@@ -1,7 +1,7 @@
 """A whole cluster in one process: the real node code on simulated network, disks and clocks."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
@@ -15,12 +15,13 @@ from node.service.write import Batch
 from node.storage.memory_engine import MemoryDisk, MemoryEngine
 from tests.sim.loop import VirtualClock, VirtualLoop
 from tests.sim.network import Network
+from tests.sim.truth import GRAIN_LEVEL
 from zring.domain import DEMO_DOMAIN, Domain
+from zring.placement import HolderMap
 from zring.ring import Ring, Settings, founding_ring
 from zring.span import subtract
 
 SYNC_MS_MAX = 4.0
-GRAIN_LEVEL = 4
 SKEW_US_MAX = 2_000_000
 
 
@@ -40,7 +41,7 @@ class SimulatedNode:
         """Every value that the wall clock has been wrong by."""
         self.service: Service | None = None
         self.fresh = False
-        """Whether its disk was lost and it has met nobody since: it cannot know."""
+        """Whether its disk was lost or put back and it has met nobody since: it cannot know."""
         self._callers: list[asyncio.Task[Any]] = []
 
     @property
@@ -57,7 +58,7 @@ class SimulatedNode:
         )
         transport = cluster.network.transport(self.name)
         ring = await first_ring(
-            cluster.birth if self.name in cluster.birth.founders else cluster.newcomers_birth,
+            cluster.birth if self.name in cluster.names else cluster.newcomers_birth,
             engine,
             transport,
             cluster.seeds,
@@ -78,6 +79,9 @@ class SimulatedNode:
             rules=cluster.rules,
         )
         self.service = service
+        holding = service._parts.members.holding
+        holding.followers.append(lambda _change: cluster.ring_seen(holding.holders))
+        cluster.ring_seen(holding.holders)
         self._note_spreads(service)
         await service.start()
 
@@ -142,6 +146,7 @@ class SimulatedNode:
         disk.renewals = self.disk.renewals
         disk.durable = self.disk.durable[: self._image if entries is None else entries]
         self.disk = disk
+        self.fresh = True
 
     def call(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a client's call at this node; it is cancelled when the node crashes."""
@@ -194,7 +199,7 @@ class SimulatedCluster:
         rng: Random,
         *,
         nodes: int,
-        replicas: int,
+        settings: Settings,
         domain: Domain = DEMO_DOMAIN,
         step_rows_max: int = 7,
         rules: Rules = ALL_RULES,
@@ -209,14 +214,16 @@ class SimulatedCluster:
         self.limits = Limits(peer_timeout_ms=2_000, query_timeout_ms=8_000)
         self.network = Network(rng)
         self.names = tuple(f"n{index + 1}" for index in range(nodes))
-        settings = Settings(replicas=replicas)
-        self.birth = Birth("sim", domain, GRAIN_LEVEL, self.names, settings)
+        founders = tuple(name for name in self.names if name not in settings.archives)
+        self.birth = Birth("sim", domain, GRAIN_LEVEL, founders, settings)
         self.newcomers_birth = Birth("sim", domain, GRAIN_LEVEL)
         self.seeds = self.names
         self.rules = rules
-        self.ring: Ring = founding_ring("sim", domain, GRAIN_LEVEL, self.names, settings)
+        self.ring: Ring = founding_ring("sim", domain, GRAIN_LEVEL, founders, settings)
         self.spreads: list[tuple[str, Rows]] = []
         """(node, rows) of every batch that a node took as spreader and answered for."""
+        self.ring_seen: Callable[[HolderMap], None] = lambda _holders: None
+        """Called with the holders under every ring that a node has in force."""
         self.nodes = {name: SimulatedNode(self, name) for name in self.names}
 
     def add(self, name: str) -> SimulatedNode:

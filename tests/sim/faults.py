@@ -8,17 +8,22 @@ from node.errors import NodeError
 from node.protocol.planning import PlanRequest
 from tests.sim.cluster import SimulatedCluster, SimulatedNode
 from tests.sim.network import Weather
-from tests.sim.truth import Truth
+from tests.sim.truth import COLLECTION, Truth
 from zring.area import Box
 from zring.errors import ZringError
 
-CLOCK_JUMP_US = 600_000_000
-"""A clock that is ten minutes off, one way or the other."""
+CLOCK_JUMPS_US = (-600_000_000, 600_000_000, 7_200_000_000)
+"""A clock is ten minutes off, one way or the other, or is set to the next day (it is late in the
+evening when lives begin)."""
+KEEP_DAYS = (1_120, 1_150)
+"""Between these many days are kept: some or most of the days that records are of."""
 FULL_DISK_BYTES = 0
 """What a full disk still takes."""
 CHANGES_MAX = 4
 """Changes of the ring in one life: more would only follow each other unseen."""
 NEWCOMERS_MAX = 2
+ARCHIVE_SHARE = 0.2
+"""Nodes that join as archives."""
 
 
 class Life(Protocol):
@@ -99,6 +104,12 @@ class Faults:
             delay_ms=30.0, slow_share=0.1, slow_ms=1_500.0, loss=0.1, duplicates=0.1
         )
 
+    async def crawl(self) -> None:
+        """What two nodes say to each other takes more than a second."""
+        pair = self._life.rng.sample(sorted(self._life.cluster.nodes), 2)
+        self._life.note(f"slow between {pair[0]} and {pair[1]}", kind="crawl")
+        self._life.cluster.network.slow_down(*pair)
+
     async def heal(self) -> None:
         """Every link works again."""
         self._life.note("heal", kind="heal")
@@ -143,8 +154,11 @@ class Faults:
 
     async def clock(self) -> None:
         """A wall clock jumps."""
-        node = self._life.rng.choice(self._nodes)
-        jump = self._life.rng.choice((-CLOCK_JUMP_US, CLOCK_JUMP_US))
+        # One clock at most is on another day: the day follows the middle of all clocks.
+        node, jump = self._life.rng.choice(self._nodes), self._life.rng.choice(CLOCK_JUMPS_US)
+        if jump == CLOCK_JUMPS_US[-1]:
+            node = self._nodes[0]
+            jump -= node.clock.skew_us
         node.jump_clock(jump)
         self._life.note(f"clock of {node.name} jumps {jump} us", kind="clock")
 
@@ -164,7 +178,8 @@ class Faults:
         self.changes += 1
         request = self._request(rng, node)
         words = f"{request.kind} {request.node}".strip()
-        self._life.note(f"{node.name} is asked to {words}", kind=request.kind)
+        kind = "keep" if request.keep_days else request.kind
+        self._life.note(f"{node.name} is asked to {words}", kind=kind)
         self._life.begin(node, rng.getrandbits(64), request)
 
     async def abort(self) -> None:
@@ -178,10 +193,16 @@ class Faults:
         assert node.service is not None
         ring = node.service.ring
         outside = [one.name for one in self._nodes if one.up and one.name not in ring.owners()]
-        kind: Any = rng.choice(("join", "join", "leave", "remove", "assign", "rebalance"))
+        kind: Any = rng.choice(
+            ("join", "join", "join", "leave", "remove", "assign", "rebalance", "keep")
+        )
+        if kind == "keep":
+            return PlanRequest("settings", keep_days={COLLECTION: rng.randint(*KEEP_DAYS)})
         if kind == "join":
             if outside:
-                return PlanRequest("join", rng.choice(outside), policy="halve")
+                archive = rng.random() < ARCHIVE_SHARE
+                node_id = rng.choice(outside)
+                return PlanRequest("join", node_id, policy="halve", archive=archive)
             return PlanRequest("settings", replicas=rng.randint(0, 3))
         owner = rng.choice(ring.owners())
         if kind == "assign":
@@ -202,8 +223,9 @@ async def _quietly(work: Callable[[], Awaitable[Any]]) -> None:
 
 
 KINDS = {
-    "crash": 2, "start": 4, "split": 1, "isolate": 1, "one way": 1, "storm": 1, "heal": 4,
-    "wipe": 1, "restore": 0, "image": 0, "full disk": 1, "clock": 1,
+    "crash": 2, "start": 4, "split": 1, "isolate": 1, "one way": 1, "storm": 1, "crawl": 1,
+    "heal": 4,
+    "wipe": 1, "restore": 1, "image": 1, "full disk": 1, "clock": 1,
     "newcomer": 1, "change": 2, "abort": 1,
 }  # fmt: skip
 """Kind → how often it comes, relative to the others."""
@@ -214,6 +236,7 @@ KIND_METHODS: dict[str, Callable[[Faults], Awaitable[None]]] = {
     "isolate": Faults.isolate,
     "one way": Faults.one_way,
     "storm": Faults.storm,
+    "crawl": Faults.crawl,
     "heal": Faults.heal,
     "wipe": Faults.wipe,
     "restore": Faults.restore,

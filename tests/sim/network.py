@@ -14,6 +14,9 @@ from node.peer.transport import Handler, Message
 from node.peer.wire import decode_reply, decode_request, encode_error, encode_message
 from zring.errors import ZringError
 
+CRAWL_MS = 900.0
+"""Added to each way of a slow link: calls over it just end within a peer's timeout."""
+
 
 @dataclass(slots=True)
 class Weather:
@@ -33,6 +36,7 @@ class Network:
         self._rng = rng
         self.weather = Weather()
         self._blocked: set[tuple[str, str]] = set()
+        self._slow: set[tuple[str, str]] = set()
         self._handlers: dict[str, Handler] = {}
         self._at_work: dict[str, list[asyncio.Task[bytes]]] = {}
         self.messages = 0
@@ -52,9 +56,14 @@ class Network:
         self.block(left, right)
         self.block(right, left)
 
+    def slow_down(self, one: str, other: str) -> None:
+        """Delay everything between two nodes by `CRAWL_MS`."""
+        self._slow.update(((one, other), (other, one)))
+
     def heal(self) -> None:
         """Every link works again."""
         self._blocked.clear()
+        self._slow.clear()
         self.weather = Weather()
 
     def listen(self, address: str, handler: Handler) -> None:
@@ -100,6 +109,8 @@ class Network:
         # The dice are thrown in any case, so that a changed link does not shift all that follows.
         slow, lost = rng.random() < weather.slow_share, rng.random() < weather.loss
         delay_ms = rng.uniform(0.1, 1.0) * (weather.slow_ms if slow else weather.delay_ms)
+        if (source, target) in self._slow:
+            delay_ms += CRAWL_MS
         await asyncio.sleep(delay_ms / 1_000)
         if lost or (source, target) in self._blocked:
             await asyncio.get_running_loop().create_future()

@@ -6,49 +6,39 @@ promise of the last fault is checked: every record is on every holder, and answe
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from node.errors import NodeError
+from node.protocol.coverage import is_acceptable
+from node.protocol.expiry import DAY_US, kept_from_us
 from node.protocol.planning import PlanRequest
-from node.protocol.rules import ALL_RULES, Rules
-from node.query import Query, WriteLevel
+from node.query import Answer, Query, WriteLevel
+from node.records import concat_rows
+from node.service.service import Service
 from tests.sim.cluster import SimulatedCluster, SimulatedNode
 from tests.sim.faults import Faults
 from tests.sim.loop import VirtualClock, VirtualLoop
-from tests.sim.truth import Attempt, Identity, PromiseBroken, Truth
+from tests.sim.plan import Plan, drawn_plan
+from tests.sim.truth import COLLECTION, Attempt, Identity, PromiseBroken, Truth, below_filter
 from zring.area import Box
 from zring.errors import ZringError
 from zring.placement import holder_map
 
-COLLECTION = "weather"
 LEVELS: tuple[WriteLevel, ...] = ("one", "quorum", "all")
 RECORDS_PER_WRITE_MAX = 6
 REASONS_SHOWN = 4
+STREAM_PAGE_ROWS = 5
+STREAMED_SHARE = 0.4
+"""Queries without a limit that are answered in parts."""
+READ_AFTER_SHARE = 0.5
+"""Faults right after which somebody asks for everything."""
+ACCEPT_LOSS_S = 20.0
+"""Nodes look for a filled holder this long before somebody gives up what only lost disks had."""
 FORCED_SHARE = 0.5
 """Changes of the ring that somebody forces in spite of objections."""
 TIME_START = 1_600_000_000_000_000
 TIME_WIDTH = 40 * 86_400 * 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long and how wild a life is.
-
-    Attributes:
-        steps: actions before peace; one follows another after up to `pause_ms`.
-        faults: share of actions that break or mend something.
-        settle_s: virtual time that is allowed for everything to reach its place.
-        rules: those in force; all of them, but where somebody wants to see one missed.
-    """
-
-    nodes: int = 4
-    replicas: int = 2
-    steps: int = 120
-    pause_ms: float = 400.0
-    faults: float = 0.12
-    settle_s: float = 120.0
-    rules: Rules = ALL_RULES
 
 
 @dataclass(slots=True)
@@ -84,10 +74,11 @@ class Life:
             self.loop,
             Random(f"{self.seed} network"),
             nodes=self.plan.nodes,
-            replicas=self.plan.replicas,
+            settings=self.plan.settings,
             rules=self.plan.rules,
         )
         self.truth = Truth(self.cluster.domain)
+        self.cluster.ring_seen = self.truth.see_ring
         self._faults = Faults(self)
 
     async def run(self) -> Outcome:
@@ -99,6 +90,7 @@ class Life:
         await self.cluster.start()
         for _ in range(self.plan.steps):
             await self._act()
+            self.truth.check_disks(self.cluster.disks())
             await asyncio.sleep(self.rng.uniform(0, self.plan.pause_ms) / 1_000)
             self._raise_failures()
         await self._make_peace()
@@ -109,7 +101,8 @@ class Life:
     async def _act(self) -> None:
         if self.rng.random() < self.plan.faults:
             await self._faults.one()
-            self.truth.check_disks(self.cluster.disks())
+            if self.rng.random() < READ_AFTER_SHARE:
+                self._look()
             return
         running = self.cluster.running()
         if not running:
@@ -117,6 +110,16 @@ class Life:
         node = self.rng.choice(running)
         act = self._write if self.rng.random() < 0.6 else self._read
         self._tasks.append(node.call(act(node, self.rng.getrandbits(64))))
+
+    def _look(self) -> None:
+        """Somebody asks for everything."""
+        running = self.cluster.running()
+        if running:
+            node = self.rng.choice(running)
+            self._tasks.append(node.call(self._whole(node)))
+
+    async def _whole(self, node: SimulatedNode) -> None:
+        await self._ask(node, Query(COLLECTION, timeout_ms=6_000))
 
     async def _write(self, node: SimulatedNode, dice: int) -> None:
         rng = Random(dice)
@@ -145,13 +148,19 @@ class Life:
 
     async def _read(self, node: SimulatedNode, dice: int) -> None:
         rng = Random(dice)
-        await self._ask(node, self._query(rng))
+        query = self._query(rng)
+        streamed = query.limit is None and rng.random() < STREAMED_SHARE
+        await self._ask(node, query, streamed=streamed)
 
-    async def _ask(self, node: SimulatedNode, query: Query) -> str:
+    async def _ask(self, node: SimulatedNode, query: Query, *, streamed: bool = False) -> str:
         assert node.service is not None
         before = self.truth.where(self.cluster.disks())
+        expired_us = kept_from_us(node.service.ring.settings, COLLECTION)
         try:
-            answer = await node.service.read(query)
+            if streamed:
+                answer = await _streamed(node.service, query)
+            else:
+                answer = await node.service.read(query)
         except NodeError as error:
             self.note(f"{node.name} read failed: {type(error).__name__}")
             return "failed"
@@ -173,6 +182,7 @@ class Life:
                 skew_us=max(node.skews_us),
                 members=members,
                 before=before,
+                expired_us=expired_us,
             )
         return state
 
@@ -183,6 +193,8 @@ class Life:
     async def _change(self, node: SimulatedNode, rng: Random, request: PlanRequest) -> None:
         assert node.service is not None
         plans = node.service.plans
+        if request.keep_days:
+            self.truth.may_expire(self._kept_from_us(request.keep_days[COLLECTION]))
         try:
             plan = await plans.make(request)
             await asyncio.sleep(rng.uniform(0, 0.2))
@@ -205,7 +217,11 @@ class Life:
             await asyncio.wait(self._tasks)
         self._raise_failures()
         end_s = self.loop.time() + self.plan.settle_s
+        accept_s = self.loop.time() + ACCEPT_LOSS_S
         while reasons := self.unsettled():
+            if self.truth.wiped and self.loop.time() > accept_s:
+                await self._accept_loss()
+                accept_s = end_s
             if self.loop.time() > end_s:
                 for node in cluster.running():
                     self.note(node.state(), kind="state")
@@ -213,12 +229,26 @@ class Life:
                     f"promise 3: not settled after {self.plan.settle_s} s: "
                     + "; ".join(reasons[:REASONS_SHOWN])
                 )
+            self._look()
             await asyncio.sleep(1.0)
+            self._raise_failures()
+            self.truth.check_disks(cluster.disks())
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._raise_failures()
         self.note(f"settled with {len(self.truth.acknowledged)} records")
         for node in cluster.running():
             state = await self._ask(node, Query(COLLECTION))
             if state != "complete" and self.truth.acknowledged:
                 raise PromiseBroken(f"{node.name} says {state} after everything has settled")
+
+    async def _accept_loss(self) -> None:
+        """What a person does where the disks of all filled holders of an area were lost."""
+        for node in self.cluster.running():
+            assert node.service is not None
+            spans = await node.service.accept_loss()
+            if spans:
+                self.note(f"loss accepted at {node.name}: {spans}", kind="loss accepted")
 
     def unsettled(self) -> list[str]:
         """What is not as it must be in the end: rings, moves, records, words."""
@@ -266,6 +296,7 @@ class Life:
             COLLECTION,
             area=None if rng.random() < 0.3 else Box(west, south, east, north),
             time_start=TIME_START if rng.random() < 0.5 else start,
+            filter=below_filter(rng.randint(1, self._version + 1)) if rng.random() < 0.3 else None,
             limit=None if rng.random() < 0.6 else rng.randint(1, 20),
             timeout_ms=6_000,
         )
@@ -274,6 +305,10 @@ class Life:
         self.transcript.append(f"{self.loop.time():.6f} {words}")
         key = kind or " ".join(words.split()[1:2]) or words
         self.counts[key] = self.counts.get(key, 0) + 1
+
+    def _kept_from_us(self, days: int) -> int:
+        """The first moment whose records are kept, by the true clock."""
+        return (self._now_us() // DAY_US - days) * DAY_US
 
     def _now_us(self) -> int:
         """True time, on the scale of the nodes' clocks."""
@@ -286,12 +321,23 @@ class Life:
         self._tasks = [task for task in self._tasks if not task.done()]
 
 
+async def _streamed(service: Service, query: Query) -> Answer:
+    """A stream as whoever reads it to its end takes it: by the word that it began with."""
+    parts = [part async for part in service.stream(replace(query, limit=STREAM_PAGE_ROWS))]
+    first, last = parts[0].coverage, parts[-1].coverage
+    said = first
+    if is_acceptable(last.state, first.state):
+        said = replace(last, as_of=first.as_of, away={**first.away, **last.away})
+    rows = concat_rows([part.rows for part in parts])
+    return Answer(rows, said, None, parts[-1].readers)
+
+
 def live(seed: int, plan: Plan | None = None) -> tuple[Life, Outcome | BaseException]:
     """Run one seed on a loop of its own; what broke is returned, with the transcript."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualLoop)
-        life = Life(loop, seed, plan or Plan())
+        life = Life(loop, seed, plan or drawn_plan(seed))
         try:
             return life, runner.run(life.run())
         except BaseException as error:

@@ -11,9 +11,12 @@ from node.protocol.rules import ALL_RULES, Rules
 from node.query import Query
 from node.service.service import Service
 from tests.sim.loop import VirtualLoop
-from tests.sim.scenario import COLLECTION, Life, Plan
+from tests.sim.plan import Plan
+from tests.sim.scenario import Life
+from tests.sim.truth import COLLECTION
 from zring.morton import CODE_STOP
 from zring.ring import Ring
+from zring.settings import Settings
 from zring.span import Spans, intersect, subtract
 
 QUARTER = CODE_STOP // 4
@@ -121,13 +124,13 @@ Story = Callable[[Stage], Coroutine[Any, Any, None]]
 
 
 def play(
-    story: Story, *, seed: int = 1, late: str = "", rules: Rules = ALL_RULES, **plan: int
+    story: Story, *, seed: int = 1, late: str = "", rules: Rules = ALL_RULES, replicas: int = 2
 ) -> Stage:
     """Tell a story on a cluster under traffic; afterwards everything settles and is complete."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualLoop)
-        life = Life(loop, seed, Plan(**plan))
+        life = Life(loop, seed, Plan(settings=Settings(replicas=replicas)))
         life.cluster.rules = rules
         stage = Stage(life)
 

@@ -1,4 +1,4 @@
-"""Seeds that run with every test, and the promise that a seed decides everything."""
+"""Seeds with every test, and the promise that a seed decides everything."""
 
 import os
 import subprocess
@@ -7,51 +7,60 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.scenario import Outcome, Plan, live
+from tests.sim.plan import Plan, drawn_plan
+from tests.sim.runs import Run, run
+from tests.sim.truth import PromiseBroken
+from zring.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
-# Seeds with a story: each of them once broke a promise.
+# Seeds with a story: each of them, or the same faults in an earlier shape of lives, once broke a
+# promise.
 #   1  a member that failed during a query had already been read as keeper: its rows came twice;
 #      and `as_of` was taken after reading, so it spoke for records that came in between
 #   2  a slow owner was hedged to a replica that it still owed a record, because what a member
 #      owes was forgotten together with the member
 #   506 a hand-back read the store just before a row became visible that its holder was owed, and
 #      then took the place for done: the row never arrived
-STORIES = (1, 2, 506)
-SEEDS = (*STORIES, 11)
+#   17 an old image of a disk was put back, and its node asked before anybody had probed it: it
+#      had the same store id, so what it no longer had was missing in an answer called complete
+STORIES = (1, 2, 17, 506)
+SEEDS_IN_RUN = 40
+SEEDS_PER_TEST = 10
 
 
-def run_seed(seed: int, plan: Plan) -> Outcome:
-    life, outcome = live(seed, plan)
-    if not isinstance(outcome, Outcome):
-        print("\n".join(life.transcript))
-        print(f"replay: python -m tests.sim --seed {seed} --nodes {plan.nodes} "
-              f"--replicas {plan.replicas} --steps {plan.steps} --transcript")  # fmt: skip
-        raise outcome
-    return outcome
+def keep_promises(seed: int, plan: Plan) -> Run:
+    done = run(seed, plan)
+    if done.broken:
+        print(done.report)
+        print(f"replay: python -m tests.sim --seed {seed} --transcript")
+        raise PromiseBroken(f"seed {seed}: {done.broken}")
+    return done
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_four_nodes(seed: int) -> None:
-    outcome = run_seed(seed, Plan())
-    assert outcome.counts["write"] > 10, outcome.counts
+@pytest.mark.parametrize("seed", [seed for seed in STORIES if seed > SEEDS_IN_RUN])
+def test_stories_beyond_those_seeds(seed: int) -> None:
+    keep_promises(seed, drawn_plan(seed))
 
 
-@pytest.mark.parametrize(("nodes", "replicas"), [(1, 2), (2, 1), (3, 0), (5, 3)])
-def test_other_sizes(nodes: int, replicas: int) -> None:
-    run_seed(21, Plan(nodes=max(nodes, 1), replicas=replicas, steps=60, faults=_faults(nodes)))
+@pytest.mark.parametrize("first", range(1, SEEDS_IN_RUN + 1, SEEDS_PER_TEST))
+def test_promises_are_kept(first: int) -> None:
+    counts = [
+        keep_promises(seed, drawn_plan(seed)).counts
+        for seed in range(first, first + SEEDS_PER_TEST)
+    ]
+    assert sum(count["write"] for count in counts) > 100, counts
 
 
-def _faults(nodes: int) -> float:
-    return 0.0 if nodes == 1 else 0.12
+def test_a_node_by_itself() -> None:
+    keep_promises(21, Plan(nodes=1, settings=Settings(), steps=60, faults=0.0))
 
 
 def test_a_seed_decides_everything_whatever_the_hash_seed() -> None:
     lines = set()
     for hash_seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.sim", "--seed", "5", "--steps", "30"],
+            [sys.executable, "-m", "tests.sim", "--seed", "5", "--count", "4"],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
@@ -60,6 +69,6 @@ def test_a_seed_decides_everything_whatever_the_hash_seed() -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        lines.add(done.stdout.splitlines()[0])
-        assert done.stdout.splitlines()[-1].startswith("PASSED 1 seeds from 5")
+        lines.add(tuple(done.stdout.splitlines()[:-1]))
+        assert done.stdout.splitlines()[-1].startswith("PASSED 4 seeds from 5")
     assert len(lines) == 1, lines

@@ -4,22 +4,29 @@ A record is known by its identity (sensor, time, code). Each attempt to write it
 that is its value and its version, so an answer tells which attempts it has seen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from node.protocol.acknowledge import copies_needed
-from node.query import Answer, Query, WriteLevel, WriteReply
+from node.query import TIME_MIN, Answer, Query, WriteLevel, WriteReply
 from node.records import Rows
 from node.storage.engine import Scan
 from node.storage.memory_engine import MemoryDisk, MemoryEngine
 from zring.domain import Domain
+from zring.morton import CODE_BITS, CODE_STOP
 from zring.placement import HolderMap
 from zring.span import contains
 
 Identity = tuple[str, int, int]
+COLLECTION = "weather"
+GRAIN_LEVEL = 4
+"""Of every simulated cluster: 256 grains."""
+GRAIN_SHIFT = CODE_BITS - 2 * GRAIN_LEVEL
 
 
 class PromiseBroken(AssertionError):
@@ -45,6 +52,8 @@ class Acknowledged:
     at_us: int
     disks: frozenset[str]
     takers: frozenset[str]
+    needed: int = 1
+    """Disks that must have it from then on; fewer where disks were lost."""
 
 
 @dataclass(slots=True)
@@ -56,7 +65,14 @@ class Truth:
     acknowledged: dict[Identity, list[Acknowledged]] = field(default_factory=dict)
     wiped: set[str] = field(default_factory=set)
     """Nodes that lost a disk."""
+    kept_from_us: int = TIME_MIN
+    """What is older may have expired by now; nothing is promised of it."""
     _lost: list[dict[Identity, int]] = field(default_factory=list)
+    _fewest: dict[int, int] = field(default_factory=dict)
+    """Grain → the least number of holders that any ring has given it."""
+    _takers: dict[tuple[Identity, int], set[str]] = field(default_factory=dict)
+    _spreads_read: int = 0
+    _removals: int = 0
     _views: dict[int, "_DiskView"] = field(default_factory=dict)
 
     def attempt(self, attempts: Sequence[Attempt]) -> Rows:
@@ -92,12 +108,13 @@ class Truth:
             PromiseBroken: a record is on fewer disks than the reply says.
         """
         on_disk = {name: self.on_disk(disk) for name, disk in sorted(disks.items())}
-        takers: dict[tuple[Identity, int], set[str]] = {}
-        for name, rows in spreads:
-            for index in range(len(rows)):
-                version = int(rows.version[index])
-                takers.setdefault((_identity(rows, index), version), set()).add(name)
+        for name, rows in spreads[self._spreads_read :]:
+            for identity, version in _versions(rows):
+                self._takers.setdefault((identity, version), set()).add(name)
+        self._spreads_read = len(spreads)
         for attempt in attempts:
+            if attempt.identity[1] < self.kept_from_us:
+                continue
             having = frozenset(
                 name
                 for name, versions in on_disk.items()
@@ -123,7 +140,8 @@ class Truth:
                         attempt.version,
                         at_us,
                         having,
-                        frozenset(takers[attempt.identity, attempt.version]),
+                        frozenset(self._takers[attempt.identity, attempt.version]),
+                        min(needed, len(having)),
                     )
                 )
 
@@ -142,6 +160,7 @@ class Truth:
         skew_us: int,
         members: frozenset[str],
         before: Mapping[str, Mapping[Identity, int]],
+        expired_us: int = TIME_MIN,
     ) -> None:
         """Check promises 4 and 5 on one answer.
 
@@ -152,18 +171,25 @@ class Truth:
             before: `where` when the question was asked. A node that took a record and lost its
                 disk since cannot tell of it; what only nodes that are away still had is theirs
                 to bring.
+            expired_us: what is older had expired at the answering node when it was asked.
         Raises:
             PromiseBroken: a record is doubled, invented, absent or older than promised.
         """
         found = self._found(query, answer)
+        late = [identity for identity in found if identity[1] < expired_us]
+        if late:
+            raise PromiseBroken(f"PROTOCOL 8: {late[0]} had expired, and is in an answer")
         coverage = answer.coverage
         if coverage.state == "complete" and coverage.away:
             raise PromiseBroken(f"promise 5: complete while {sorted(coverage.away)} are away")
         excused_spans = tuple(coverage.settling) + tuple(coverage.missing)
         as_of_us = coverage.as_of - skew_us
         away = frozenset(coverage.away)
+        below = filtered_below(query)
         for identity in sorted(self.acknowledged):
             code = identity[2]
+            if identity[1] < self.kept_from_us:
+                continue
             if any(start <= code < stop for start, stop in excused_spans):
                 continue
             promised = [
@@ -176,6 +202,15 @@ class Truth:
             ]
             if not promised or not self._matches(query, identity, answer):
                 continue
+            if below is not None and max(promised) >= below:
+                if identity in found:
+                    raise PromiseBroken(
+                        f"PROTOCOL 6.1: {identity} version {found[identity]} passed the filter, "
+                        f"{max(promised)} was acknowledged and does not; by {answer.readers}"
+                    )
+                continue
+            if below is not None and max(self.attempts[identity]) >= below:
+                continue  # what nobody was promised yet may hide it
             if found.get(identity, -1) < max(promised):
                 raise PromiseBroken(
                     f"promise 5: state {coverage.state}, as of {as_of_us}, away {sorted(away)}: "
@@ -197,6 +232,8 @@ class Truth:
         known = {identity for versions in on_disk.values() for identity in versions}
         found = []
         for identity in sorted(known | self.acknowledged.keys()):
+            if identity[1] < self.kept_from_us:
+                continue
             having = {
                 name: versions[identity]
                 for name, versions in on_disk.items()
@@ -224,6 +261,8 @@ class Truth:
         for identity, known in list(self.acknowledged.items()):
             best = max(versions.get(identity, -1) for versions in on_disk)
             kept = [one for one in known if one.version <= best]
+            for one in kept:
+                one.needed = min(one.needed, _count(on_disk, identity, one.version))
             lost += len(known) - len(kept)
             if kept:
                 self.acknowledged[identity] = kept
@@ -232,31 +271,62 @@ class Truth:
         return lost
 
     def check_disks(self, disks: Mapping[str, MemoryDisk]) -> None:
-        """Check that every acknowledged version is on a disk, also while records move.
+        """Check that moving and letting go have not taken records off disks that must have them.
 
         Raises:
             PromiseBroken: promise 1.
         """
         on_disk = [self.on_disk(disk) for name, disk in sorted(disks.items())]
+        removals = sum(view.removals for view in self._views.values())
+        if removals == self._removals:
+            return
+        self._removals = removals
         for identity, known in sorted(self.acknowledged.items()):
-            newest = max(one.version for one in known)
-            if max(versions.get(identity, -1) for versions in on_disk) < newest:
-                raise PromiseBroken(f"promise 1: no disk has {identity} version {newest}: {known}")
+            if identity[1] < self.kept_from_us:
+                continue
+            grain = identity[2] >> GRAIN_SHIFT
+            for one in known:
+                needed = min(one.needed, self._fewest[grain])
+                if _count(on_disk, identity, one.version) < needed:
+                    raise PromiseBroken(
+                        f"promise 1: {identity} version {one.version} is not on {needed} disks any "
+                        f"more: {one}; it is on {self._names_having(one, identity, disks)}"
+                    )
+
+    def see_ring(self, holders: HolderMap) -> None:
+        """A node has this ring in force: where it wants fewer copies, fewer must stay."""
+        starts = holders.starts.tolist()
+        for (start, stop), nodes in zip(
+            pairwise([*starts, CODE_STOP]), holders.holders, strict=True
+        ):
+            for grain in range(start >> GRAIN_SHIFT, stop >> GRAIN_SHIFT):
+                self._fewest[grain] = min(len(nodes), self._fewest.get(grain, len(nodes)))
+
+    def may_expire(self, kept_from_us: int) -> None:
+        """Somebody keeps less: what is older is not promised any more."""
+        self.kept_from_us = max(self.kept_from_us, kept_from_us)
+
+    def _names_having(
+        self, known: Acknowledged, identity: Identity, disks: Mapping[str, MemoryDisk]
+    ) -> list[str]:
+        where = {name: self.on_disk(disk) for name, disk in disks.items()}
+        return sorted(_having(known, identity, where))
 
     def _found(self, query: Query, answer: Answer) -> dict[Identity, int]:
         found: dict[Identity, int] = {}
+        below = filtered_below(query)
         rows = answer.rows
         keys = [rows.key(index) for index in range(len(rows))]
         if keys != sorted(keys):
             raise PromiseBroken("rows are not in key order")
         values = rows.values["v"].to_pylist() if len(rows) else []
-        for index, value in enumerate(values):
-            identity = _identity(rows, index)
-            version = int(rows.version[index])
+        for (identity, version), value in zip(_versions(rows), values, strict=True):
             if identity in found:
                 raise PromiseBroken(f"promise 5: {identity} came twice")
             if version not in self.attempts.get(identity, {}) or value != version:
                 raise PromiseBroken(f"{identity} came with version {version}, never written")
+            if below is not None and value >= below:
+                raise PromiseBroken(f"{identity} with value {value} passed {query.filter}")
             if not self._inside(query, self.attempts[identity][version]):
                 raise PromiseBroken(f"{identity} does not match {query}")
             found[identity] = version
@@ -289,13 +359,16 @@ class _DiskView:
         self._disk = disk
         self._domain = domain
         self._read = 0
+        self.removals = 0
         self._versions: dict[Identity, int] = {}
 
     def versions(self) -> dict[Identity, int]:
         """Identity → newest version."""
         entries = self._disk.durable[self._read :]
         self._read += len(entries)
-        if any(entry.removal is not None for entry in entries):
+        removals = sum(entry.removal is not None for entry in entries)
+        if removals:
+            self.removals += removals
             # What went is worked out by the engine; another one on the same disk sees the same.
             engine = MemoryEngine(domain=self._domain, disk=self._disk)
             self._versions = {}
@@ -308,9 +381,18 @@ class _DiskView:
         return self._versions
 
     def _add(self, rows: Rows) -> None:
-        for index in range(len(rows)):
-            identity, version = _identity(rows, index), int(rows.version[index])
+        for identity, version in _versions(rows):
             self._versions[identity] = max(version, self._versions.get(identity, -1))
+
+
+def below_filter(value: int) -> Mapping[str, Any]:
+    """CQL2 for versions, which are values as well, below this one."""
+    return {"op": "<", "args": [{"property": "v"}, value]}
+
+
+def filtered_below(query: Query) -> int | None:
+    """The value of `below_filter`; None where the query has no filter."""
+    return None if query.filter is None else int(query.filter["args"][1])
 
 
 def _having(
@@ -321,5 +403,11 @@ def _having(
     )
 
 
-def _identity(rows: Rows, index: int) -> Identity:
-    return rows.sensor[index].as_py(), int(rows.time[index]), int(rows.code[index])
+def _count(on_disk: Sequence[Mapping[Identity, int]], identity: Identity, version: int) -> int:
+    return sum(versions.get(identity, -1) >= version for versions in on_disk)
+
+
+def _versions(rows: Rows) -> Iterator[tuple[Identity, int]]:
+    """(identity, version) of each row."""
+    columns = (rows.sensor.to_pylist(), rows.time.tolist(), rows.code.tolist())
+    return zip(zip(*columns, strict=True), rows.version.tolist(), strict=True)

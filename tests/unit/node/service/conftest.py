@@ -16,6 +16,7 @@ from tests.sim.cluster import SimulatedCluster
 from tests.sim.loop import VirtualLoop
 from tests.sim.network import Weather
 from zring.domain import DEMO_DOMAIN
+from zring.settings import Settings
 
 DAY_US = 86_400 * 1_000_000
 START_US = 1_690_000_000_000_000
@@ -35,7 +36,12 @@ class Bench:
     ) -> None:
         self.loop = loop
         self.cluster = SimulatedCluster(
-            loop, Random(7), nodes=nodes, replicas=replicas, step_rows_max=steps, mover=mover
+            loop,
+            Random(7),
+            nodes=nodes,
+            settings=Settings(replicas=replicas),
+            step_rows_max=steps,
+            mover=mover,
         )
         self.cluster.network.weather = Weather(slow_share=0.0)
 
