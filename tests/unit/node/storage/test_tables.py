@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.errors import StoreFull
+from node.storage.damage import DamageNote, ignore_damage
 from node.storage.settings import EngineSettings
 from node.storage.tables import Tables
 
@@ -20,7 +21,7 @@ def test_writes_of_one_transaction_share_the_room_that_it_began_with(tmp_path: P
         return 1_000, FREE_BYTES
 
     settings = replace(EngineSettings(), map_bytes_max=8 << 20, disk_space=space)
-    tables = Tables(tmp_path, settings)
+    tables = Tables(tmp_path, settings, DamageNote(tmp_path, ignore_damage))
     tables.begin_store()
     with tables.env.begin(write=True) as txn:
         tables.take_space(txn, 300)
