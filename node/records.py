@@ -21,6 +21,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from node.column_bytes import bytes_of
 from node.errors import BadRecord
 from zring.digest import UInt64s, hash_bytes, hash_text, hash_words
 from zring.morton import Int64s
@@ -159,8 +160,8 @@ class Rows:
 
     def nbytes(self) -> int:
         """Bytes that the columns occupy, roughly: what queues and caches are limited by."""
-        fixed = 49 * len(self) + int(self.sensor.nbytes)
-        return fixed + sum(int(array.nbytes) for array in self.values.values())
+        columns = (self.sensor, *self.values.values())
+        return 49 * len(self) + sum(bytes_of(column) for column in columns)
 
 
 def empty_rows() -> Rows:

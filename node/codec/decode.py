@@ -8,6 +8,7 @@ from node.codec.decoded import Decoded, Rejecter
 from node.codec.json_records import features_to_rows, records_to_rows
 from node.codec.msgpack import msgpack_to_rows
 from node.codec.ndjson import ndjson_to_rows, parse_json
+from node.codec.single_record import record_to_rows
 from node.config import Limits
 from node.errors import BadRequest, TooLarge
 from zring.domain import Domain
@@ -58,6 +59,9 @@ def _decode_json(body: bytes, domain: Domain, limits: Limits) -> Decoded:
     kind = document.get("type") if isinstance(document, dict) else None
     if kind in ("Feature", "FeatureCollection"):
         return _decode_features(document, domain, limits)
+    single = record_to_rows(document, domain=domain)
+    if single is not None:
+        return single
     records = document if isinstance(document, list) else [document]
     _check_count(len(records), limits)
     is_features = bool(records) and all(

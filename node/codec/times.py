@@ -56,14 +56,23 @@ def _few_to_times(texts: list[str | None]) -> Int64s | None:
     None where one is written in another way or is no time."""
     times = []
     for text in texts:
-        if text is None or _PLAIN_TEXT.match(text) is None:
+        time = None if text is None else plain_text_to_time(text)
+        if time is None:
             return None
-        try:
-            since = datetime.fromisoformat(text) - _EPOCH
-        except ValueError:
-            return None
-        times.append((since.days * 86_400 + since.seconds) * 1_000_000)
+        times.append(time)
     return np.array(times, np.int64)
+
+
+def plain_text_to_time(text: str) -> int | None:
+    """Microseconds of a time in whole seconds and UTC; None where it is written in another way
+    or is no time."""
+    if _PLAIN_TEXT.match(text) is None:
+        return None
+    try:
+        since = datetime.fromisoformat(text) - _EPOCH
+    except ValueError:
+        return None
+    return (since.days * 86_400 + since.seconds) * 1_000_000
 
 
 def lack_zone(texts: pa.StringArray) -> Bools:

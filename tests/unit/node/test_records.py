@@ -210,3 +210,24 @@ def test_sorted_parts_are_joined_in_key_order(seed: int, sizes: list[int], apart
     for name in ("code", "time", "sensor_hash"):
         assert (getattr(joined, name) == getattr(expected, name)).all()
     assert joined.sensor.equals(expected.sensor)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1, 2, 3]),
+        pa.array([1.5, 2.5])[1:],
+        pa.array([1.5, None]),
+        pa.array(["a", "bcd", ""]),
+        pa.array(["a", "bcd", ""])[1:],
+        pa.array(["a", None]),
+        pa.array([True, False]),
+        pa.array([], pa.string()),
+    ],
+    ids=lambda column: f"{column.type}, {len(column)} rows",
+)
+def test_bytes_of_columns_are_those_that_arrow_counts(column: pa.Array) -> None:
+    count = len(column)
+    rows = make_rows(["a"] * count, [0] * count, [0] * count, {})
+    with_column = rows.with_values({"value": column})
+    assert with_column.nbytes() - rows.nbytes() == column.nbytes
