@@ -288,5 +288,5 @@ SCRIPTS: tuple[Script, ...] = (
     Script("both-join", "both halves of a split take in a node", both_sides_join,
            frozenset(("add", "cut_way")), commands=("join",)),
     Script("grow-shrink", "a fifth node joins and one leaves under load", grow_and_shrink,
-           frozenset(("add",)), seconds=40, records=200_000, commands=("join", "leave")),
+           frozenset(("add",)), seconds=40, records=270_000, commands=("join", "leave")),
 )  # fmt: skip
