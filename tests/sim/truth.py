@@ -262,7 +262,8 @@ class Truth:
             best = max(versions.get(identity, -1) for versions in on_disk)
             kept = [one for one in known if one.version <= best]
             for one in kept:
-                one.needed = min(one.needed, _count(on_disk, identity, one.version))
+                # Who was told that this disk has it may let go before it hears of the loss.
+                one.needed -= min(one.needed, self._lost[-1].get(identity, -1) >= one.version)
             lost += len(known) - len(kept)
             if kept:
                 self.acknowledged[identity] = kept
