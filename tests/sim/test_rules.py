@@ -16,11 +16,13 @@ MISSED = {
     "every_holder_confirms": 101,
     "expired_hidden": 104,
     "lost_stores_unfilled": 6,
+    "newest_before_filter": 102,
     "old_owner_flips": 4,
     "owed_before_acknowledged": 109,
     "owing_read_too": 1,
     "uncompared_after_start": 107,
     "unfilled_never_alone": 135,
+    "worse_streams_aborted": 102,
 }
 """Rule → the first seed that is tried."""
 

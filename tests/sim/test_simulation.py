@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 #   17 an old image of a disk was put back, and its node asked before anybody had probed it: it
 #      had the same store id, so what it no longer had was missing in an answer called complete
 STORIES = (1, 2, 17, 506)
-SEEDS_IN_RUN = 40
+SEEDS_IN_RUN = 100
 SEEDS_PER_TEST = 10
 
 
