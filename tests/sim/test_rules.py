@@ -22,7 +22,6 @@ MISSED = {
     "owing_read_too": 1,
     "uncompared_after_start": 107,
     "unfilled_never_alone": 135,
-    "worse_streams_aborted": 102,
 }
 """Rule → the first seed that is tried."""
 

@@ -263,7 +263,9 @@ class Truth:
             kept = [one for one in known if one.version <= best]
             for one in kept:
                 # Who was told that this disk has it may let go before it hears of the loss.
-                one.needed -= min(one.needed, self._lost[-1].get(identity, -1) >= one.version)
+                if self._lost[-1].get(identity, -1) >= one.version:
+                    fewest = self._fewest[identity[2] >> GRAIN_SHIFT]
+                    one.needed = max(0, min(one.needed, fewest) - 1)
             lost += len(known) - len(kept)
             if kept:
                 self.acknowledged[identity] = kept
