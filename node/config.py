@@ -110,6 +110,8 @@ class LinkPreset:
     """Words of others in one answer, roughly."""
     exchange_periods: int
     """Every so many periods a probe exchanges all that is known (of a large cluster, a part)."""
+    peer_timeout_ms_min: int
+    """`limits.peer_timeout_ms` counts as this where it is less."""
 
 
 LAN = LinkPreset(
@@ -125,21 +127,27 @@ LAN = LinkPreset(
     ages_max=16,
     words_bytes_max=256 << 10,
     exchange_periods=30,
+    peer_timeout_ms_min=0,
 )
 """Sites joined by fast lines."""
 
 WAN = replace(
     LAN,
     period_ms=10_000,
-    timeout_ms=6_000,
-    relay_timeout_ms=14_000,
+    timeout_ms=20_000,
+    relay_timeout_ms=45_000,
     relays=2,
     probe_all_max=0,
     rumours_max=8,
     ages_max=6,
     words_bytes_max=16 << 10,
+    peer_timeout_ms_min=20_000,
 )
-"""Radio and satellite: 128 kbit/s, a second of delay, 5 % loss; at most 20 MB a day when idle."""
+"""Radio and satellite: 128 kbit/s, a second of delay, 5 % loss; at most 20 MB a day when idle.
+
+From site to site, over the lines of both, a round trip takes four seconds, and opening a connection
+(TCP, TLS, greeting) three round trips before the first message: with shorter timeouts two sites
+would never come to speak to each other."""
 
 LINKS: Mapping[str, LinkPreset] = {"lan": LAN, "wan": WAN}
 

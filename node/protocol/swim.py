@@ -254,7 +254,10 @@ class Swim:
             want=tuple(node for node, _ in zip(membership.wanted, range(WANT_MAX), strict=False)),
             relay=relay,
         )
-        timeout_ms = membership.awareness.stretched(timeout_ms)
+        if member is None or member.state != "away":
+            # One who is away is asked again soon, however slow this node may be: with long waits
+            # it would be late to notice that it is no longer alone.
+            timeout_ms = membership.awareness.stretched(timeout_ms)
         return Call(self._number, pending.address, request, timeout_ms)
 
     def _rumours(self, full: bool) -> tuple[Rumour, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 
 from node.clock import Clock
@@ -94,7 +95,7 @@ class Service:
         rules: Rules = ALL_RULES,
         audit: Audit | None = None,
     ) -> None:
-        limits = limits or Limits()
+        limits = _on_link(limits or Limits(), link)
         mover = mover or MoverSettings()
         counters = Counters()
         self._tasks = Tasks()
@@ -403,6 +404,12 @@ class Service:
             await self._catalogue.check_known(query.collection)
         self._parts.counters.rows_returned += len(answer.rows)
         return answer
+
+
+def _on_link(limits: Limits, link: LinkPreset) -> Limits:
+    """The limits with the patience that slow lines need."""
+    least = link.peer_timeout_ms_min
+    return limits if limits.peer_timeout_ms >= least else replace(limits, peer_timeout_ms=least)
 
 
 class _Queries:

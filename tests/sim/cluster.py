@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
-from node.config import Limits, MoverSettings
+from node.config import LAN, Limits, LinkPreset, MoverSettings
 from node.protocol.rules import ALL_RULES, Rules
 from node.query import WriteReply
 from node.records import Rows
@@ -72,6 +72,7 @@ class SimulatedNode:
             transport=transport,
             clock=self.clock,
             limits=cluster.limits,
+            link=cluster.link,
             mover=cluster.mover,
             seeds=cluster.seeds,
             client_url=f"http://{self.name}",
@@ -204,6 +205,8 @@ class SimulatedCluster:
         step_rows_max: int = 7,
         rules: Rules = ALL_RULES,
         mover: MoverSettings | None = None,
+        link: LinkPreset = LAN,
+        limits: Limits | None = None,
     ) -> None:
         self.loop = loop
         self.rng = rng
@@ -211,7 +214,8 @@ class SimulatedCluster:
         self.step_rows_max = step_rows_max
         self.rules = rules
         self.mover = mover or MoverSettings()
-        self.limits = Limits(peer_timeout_ms=2_000, query_timeout_ms=8_000)
+        self.link = link
+        self.limits = limits or Limits(peer_timeout_ms=2_000, query_timeout_ms=8_000)
         self.network = Network(rng)
         self.names = tuple(f"n{index + 1}" for index in range(nodes))
         founders = tuple(name for name in self.names if name not in settings.archives)

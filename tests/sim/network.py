@@ -12,6 +12,7 @@ from random import Random
 from node.errors import NodeError, PeerRefused, PeerUnreachable
 from node.peer.transport import Handler, Message
 from node.peer.wire import decode_reply, decode_request, encode_error, encode_message
+from tests.sim.lines import Star
 from zring.errors import ZringError
 
 CRAWL_MS = 900.0
@@ -40,6 +41,8 @@ class Network:
         self._handlers: dict[str, Handler] = {}
         self._at_work: dict[str, list[asyncio.Task[bytes]]] = {}
         self.messages = 0
+        self.star: Star | None = None
+        """Slow lines between the addresses, in place of the weather."""
 
     def transport(self, address: str) -> "SimulatedTransport":
         """The network as one node sees it."""
@@ -80,9 +83,12 @@ class Network:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def carry(self, source: str, target: str, data: bytes) -> bytes:
+    async def carry(self, source: str, target: str, data: bytes, *, kind: str) -> bytes:
         """Bring a request over and its reply back; waits for ever when one of them is lost."""
         self.messages += 1
+        if self.star is not None:
+            await self._opened(self.star, source, target)
+            await self.star.request(source, target, len(data), kind=kind)
         await self._travel(source, target)
         if target not in self._handlers:
             raise PeerUnreachable(f"{target} refuses connections")
@@ -96,8 +102,24 @@ class Network:
                 task.cancel()
         if task.cancelled():
             raise PeerUnreachable(f"{target} went down")
+        if self.star is not None:
+            await self.star.reply(target, source, len(task.result()), kind=kind)
+            self.star.keep(source, target)
         await self._travel(target, source)
         return task.result()
+
+    async def _opened(self, star: Star, source: str, target: str) -> None:
+        """A connection; none to where nobody listens or nothing arrives."""
+        await self._unblocked(source, target)
+        await self._unblocked(target, source)
+        await star.open(source, target)
+
+    async def _unblocked(self, source: str, target: str) -> None:
+        """TCP sends again what was lost, after longer and longer times."""
+        wait_s = 1.0
+        while (source, target) in self._blocked:
+            await asyncio.sleep(wait_s)
+            wait_s *= 2
 
     def _begin(self, target: str, data: bytes) -> asyncio.Task[bytes]:
         task = asyncio.get_running_loop().create_task(_handled(self._handlers[target], data))
@@ -105,6 +127,9 @@ class Network:
         return task
 
     async def _travel(self, source: str, target: str) -> None:
+        if self.star is not None:
+            await self._unblocked(source, target)
+            return
         weather, rng = self.weather, self._rng
         # The dice are thrown in any case, so that a changed link does not shift all that follows.
         slow, lost = rng.random() < weather.slow_share, rng.random() < weather.loss
@@ -140,7 +165,9 @@ class SimulatedTransport:
         data = b"".join(encode_message(message))
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
-                reply = await self._network.carry(self.address, address, data)
+                reply = await self._network.carry(
+                    self.address, address, data, kind=message.kind
+                )
         except TimeoutError:
             raise PeerUnreachable(
                 f"{address} did not answer {message.kind!r} within {timeout_ms} ms"
