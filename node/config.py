@@ -82,6 +82,9 @@ class MoverSettings:
         )
 
 
+TURNS_PER_PERIOD = 4
+
+
 @dataclass(frozen=True, slots=True)
 class LinkPreset:
     """How members keep in touch; chosen by name with `node.link`."""
@@ -113,6 +116,12 @@ class LinkPreset:
     peer_timeout_ms_min: int
     """`limits.peer_timeout_ms` counts as this where it is less."""
 
+    @property
+    def turn_ms(self) -> int:
+        """Between two looks at what has changed: suspicions end, the mover is woken, areas turn
+        out to be filled or may be handed over."""
+        return self.period_ms // TURNS_PER_PERIOD
+
 
 LAN = LinkPreset(
     period_ms=1_000,
@@ -133,7 +142,7 @@ LAN = LinkPreset(
 
 WAN = replace(
     LAN,
-    period_ms=10_000,
+    period_ms=12_000,
     timeout_ms=20_000,
     relay_timeout_ms=45_000,
     relays=2,

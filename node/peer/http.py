@@ -60,8 +60,10 @@ KEEPALIVE_CLIENT_S = 600
 """Twenty nodes on slow lines probe each other within that time: opening costs kilobytes."""
 KEEPALIVE_SERVER_S = 660
 """Longer than the client's, so that no request meets a connection that is just being closed."""
-_UNSENT_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")
+_UNSENT_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 """Nobody reads them, and over a day of probes they are megabytes."""
+_EMPTY_HEADERS = {"Server": "", "Date": ""}
+"""In answers, for the same reason; aiohttp would fill them."""
 SHUTDOWN_S = 1.0
 """Requests under way when the node stops get this long; what they stored is stored."""
 LINGER_S = 2.0
@@ -357,7 +359,7 @@ class HttpTransport:
             return self._refuse(request, error, node="")
         status, pieces = await self._serve(request, session, digest)
         body = _Pieces(*pieces)
-        response = web.Response(status=status, body=body, headers={"Server": "zring"})
+        response = web.Response(status=status, body=body, headers=_EMPTY_HEADERS)
         response.headers[SESSION_HEADER] = session.seal_answer(counter, pieces, body.length)
         if not request.content.is_eof():
             # The rest of the body would be taken for the next request.

@@ -12,16 +12,19 @@ sums instead of hashes of hashes, so that a bucket's digest changes by one recor
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from node.records import Bools
-from node.storage.bucket_digests import DAY_MIN, BucketDigests
+from node.storage.bucket_digests import DAY_MIN, DAY_US, BucketDigests
 from zring.morton import Int64s
 from zring.span import Spans, cells_to_spans
 
 LEVELS_AT_ONCE = 2
 """16 cells for each one that differs: half the round trips of 4, at most four times the bytes."""
+WINDOWS_MAX = 288
+"""Parts of one slice: a day by five minutes."""
 OFFER_ROWS_MAX = 64
 """Rows of a bucket that are offered rather than split further: 40 bytes each, as much as the
 digests of two more questions."""
@@ -139,6 +142,13 @@ class Slice:
     day_stop: int
     spans: Spans
     records: int
+
+    def windows(self, *, rows: int) -> Iterator[tuple[int, int]]:
+        """Its time (microseconds) in equal parts of about so many rows, the newest first."""
+        count = max(1, min(WINDOWS_MAX, -(-self.records // rows)))
+        start, stop = self.day_start * DAY_US, self.day_stop * DAY_US
+        ends = [start + (stop - start) * at // count for at in range(count + 1)]
+        yield from reversed(list(pairwise(ends)))
 
 
 def slices_of(pieces: Sequence[Pieces], *, rows_max: int) -> Iterator[Slice]:

@@ -12,6 +12,8 @@ STEP_BYTES_MAX = 2 << 20
 """A step on a link without a limit: some 20,000 records, a few ms of loopback."""
 STEP_BYTES_MIN = 2_048
 """A handful of records with their columns' names; less would be mostly frame."""
+MESSAGE_BYTES = 700
+"""What a message and its answer cost besides the records in it: heads, seals, packets."""
 BUSY_MS = 250
 """After a read or a write the node counts as busy for this long."""
 REST_MS_MAX = 2_000
@@ -31,10 +33,10 @@ class LinkBudget:
     _at_ms: int = 0
 
     def spend(self, count: int, *, now_ms: int) -> None:
-        """Some bytes have gone out, or will at once."""
+        """A message with so many bytes has gone out, or will at once."""
         if self.rate:
             self._pass_time(now_ms)
-            self._debt_bytes += count
+            self._debt_bytes += count + MESSAGE_BYTES
 
     def wait_ms(self, *, now_ms: int) -> int:
         """How long the mover must wait before its next step."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from node.errors import NodeError, Overloaded
+from node.peer.packing import pack
 from node.peer.rows import rows_to_bytes
 from node.protocol.outstanding import Place
 from node.records import Rows, concat_rows
@@ -138,13 +139,18 @@ class Delivery:
 
     async def _deliver(self, node: str, parcels: list[Parcel]) -> bool:
         rows = concat_rows([parcel.rows for parcel in parcels])
-        body = rows_to_bytes(rows)
-        self._links.budget(node).spend(len(body), now_ms=self._parts.clock.now_ms())
+        budget = self._links.budget(node)
+        body, packing = pack(rows_to_bytes(rows), wanted=bool(budget.rate))
+        budget.spend(len(body), now_ms=self._parts.clock.now_ms())
         try:
             await self._parts.peers.call(
                 self._parts.members.address_of(node),
                 "copy",
-                {"collection": parcels[0].collection, "absent": list(parcels[0].absent)},
+                {
+                    "collection": parcels[0].collection,
+                    "absent": list(parcels[0].absent),
+                    **packing,
+                },
                 body,
                 deadline_ms=self._parts.clock.now_ms() + self._parts.limits.peer_timeout_ms,
             )

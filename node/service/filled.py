@@ -12,9 +12,6 @@ from node.errors import BadRequest, NodeError
 from node.service.parts import Parts
 from zring.span import Spans, subtract
 
-TURN_MS = 250
-"""Between two looks: members come and go, and with them whose word is needed."""
-
 
 class Filling:
     """Keeps this node's claim up to date."""
@@ -31,7 +28,7 @@ class Filling:
             except NodeError:
                 # The disk is full: nothing new is claimed, and the next turn tries again.
                 pass
-            await asyncio.sleep(TURN_MS / 1_000)
+            await asyncio.sleep(self._parts.members.link.turn_ms / 1_000)
 
     async def noted(self, peer: str, store_id: str, spans: Spans) -> None:
         """A member under the same ring says that this store has all that it has in some codes.

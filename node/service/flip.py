@@ -18,9 +18,6 @@ from node.service.publishing import tell_ring
 from zring.digest import hash_bytes
 from zring.span import Spans
 
-TURN_MS = 250
-"""Between two looks at what may be handed over."""
-
 
 class Settling(Protocol):
     """Whoever sends holders what they lack."""
@@ -49,7 +46,7 @@ class Flipping:
         while True:
             for target in self._due():
                 await self._hand_over(target)
-            await asyncio.sleep(TURN_MS / 1_000)
+            await asyncio.sleep(self._parts.members.link.turn_ms / 1_000)
 
     def _due(self) -> list[str]:
         parts = self._parts

@@ -8,6 +8,7 @@ written as soon as it has changed.
 import asyncio
 from collections.abc import Iterable
 
+from node.config import TURNS_PER_PERIOD
 from node.errors import NodeError, PeerRefused, PeerUnreachable
 from node.protocol.gossip_message import (
     bytes_to_reply,
@@ -20,9 +21,6 @@ from node.protocol.swim import Answered, Call, Effect, Unanswered
 from node.service.mover.mover import Mover
 from node.service.parts import Parts
 from zring.ring import to_document
-
-TURNS_PER_PERIOD = 4
-"""Looks at the clock in a period: suspicions end, the mover is woken."""
 
 
 class Gossip:
@@ -44,7 +42,7 @@ class Gossip:
     async def run(self) -> None:
         """Go on until cancelled."""
         parts = self._parts
-        pause_s = self._swim.link.period_ms / TURNS_PER_PERIOD / 1_000
+        pause_s = self._swim.link.turn_ms / 1_000
         turn = 0
         while True:
             parts.members.speak()

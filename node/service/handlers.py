@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from node.errors import BadRequest, NotHeld, StaleRing
+from node.peer.packing import unpack
 from node.peer.rows import bytes_to_rows, rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.word import plain_to_spans
@@ -160,7 +161,7 @@ class Handlers:
         return reply_to_header(await self._writer.spread(batch)), b""
 
     async def _copy(self, message: Message) -> _Reply:
-        rows = bytes_to_rows(message.body)
+        rows = bytes_to_rows(unpack(message.body, message.header))
         absent = message.header.get("absent", [])
         if not isinstance(absent, list) or not all(isinstance(node, str) for node in absent):
             raise BadRequest(f"absent={absent!r} is no list of nodes", field="absent")

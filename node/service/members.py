@@ -439,7 +439,7 @@ class Members:
         """What other members remember of a node's store."""
         return [
             member.word.stores[node]
-            for _, member in sorted(self.health.members.items())
+            for member in self.health.members.values()
             if member.word is not None and node in member.word.stores
         ]
 

@@ -21,9 +21,9 @@ PACKET_HEAD_BYTES = 52
 """TCP/IP, with time stamps; also an acknowledgement."""
 RECORD_BYTES = 29
 """A TLS record's frame."""
-REQUEST_HEAD_BYTES = 279 - 28
+REQUEST_HEAD_BYTES = 244 - 28
 """HTTP, without the message's own head, which travels with the message here."""
-REPLY_HEAD_BYTES = 263
+REPLY_HEAD_BYTES = 229
 OPENING_BYTES = (900, 2_600)
 """To the listener and back: TCP and TLS handshake with a certificate."""
 WINDOW_PACKETS = 10

@@ -165,9 +165,7 @@ class SimulatedTransport:
         data = b"".join(encode_message(message))
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
-                reply = await self._network.carry(
-                    self.address, address, data, kind=message.kind
-                )
+                reply = await self._network.carry(self.address, address, data, kind=message.kind)
         except TimeoutError:
             raise PeerUnreachable(
                 f"{address} did not answer {message.kind!r} within {timeout_ms} ms"

@@ -26,10 +26,10 @@ LOG_PERIODS_MAX = 8
 be suspected independently and told, three to be away (`LinkPreset.suspicion_periods`)."""
 
 # What one probe and its answer cost besides their bodies, in bytes, measured on a kept connection
-# with `Zring-Session` seals: HTTP request head 279 (28 of it the message's own), answer head 263;
+# with `Zring-Session` seals: HTTP request head 244 (28 of it the message's own), answer head 229;
 # three TCP/IP packets of 52 (request, answer, acknowledgement); two TLS records of 29. With 5 % of
 # all packets lost and sent again.
-OVERHEAD_BYTES = int((279 + 263 + 3 * 52 + 2 * 29) * 1.05)
+OVERHEAD_BYTES = int((244 + 229 + 3 * 52 + 2 * 29) * 1.05)
 DAY_BYTES_MAX = 20_000_000
 
 

@@ -71,7 +71,9 @@ class Answers:
             by_day=header.get("by_day") is not False,
             parents=parents,
         )
-        return self._common(), digests_to_bytes(digests)
+        reply = digests_to_bytes(digests)
+        self._mover.answered(str(header.get("from", "")), len(reply))
+        return self._common(), reply
 
     async def offer(self, message: Message) -> Reply:
         """One bit a row: this node lacks it, or has an older version."""

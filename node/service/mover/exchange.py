@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +15,6 @@ from node.records import Key, Rows, concat_rows
 from node.service.mover.compare import Chunk
 from node.service.mover.link import Link
 from node.service.parts import Parts
-from node.storage.bucket_digests import DAY_US
 from node.storage.engine import Scan
 from zring.span import Spans, intersect
 
@@ -23,6 +23,8 @@ SCAN_ROWS = 20_000
 OFFER_ROWS = 10_000
 """Rows of one offer: 400 kB."""
 OFFER_ROW_BYTES = 40
+ROW_BYTES = 100
+"""Of a record in a store's columns, roughly."""
 IN_FLIGHT_MAX = 4
 """Messages under way to one peer: the next are read and packed while it stores the last, and a
 link of one second's delay is kept busy."""
@@ -52,7 +54,11 @@ class Window:
 
     async def send(self, work: Coroutine[Any, Any, None]) -> bool:
         """Start it as soon as there is room; False once one has failed: stop sending."""
-        await self._room.acquire()
+        try:
+            await self._room.acquire()
+        except asyncio.CancelledError:
+            work.close()
+            raise
         if self._error is not None:
             work.close()
             return False
@@ -94,7 +100,7 @@ class Exchange:
         size = 0
         began_ms = clock.now_ms()
         step = self._link.step_bytes
-        for rows in (*self._read(pieces), None):
+        for rows in chain(self._read(pieces), (None,)):
             if rows is not None:
                 waiting.append(rows)
                 size += OFFER_ROW_BYTES * len(rows) if offered else rows.nbytes()
@@ -119,22 +125,25 @@ class Exchange:
             await self._link.copy(self._collection, part)
 
     def _read(self, pieces: tuple[Pieces, ...]) -> Iterator[Rows]:
-        for slice_ in slices_of(pieces, rows_max=SCAN_ROWS):
-            scan = self._scan(slice_)
-            after: Key | None = None
-            while True:
-                step = self._parts.engine.scan(scan, after=after, rows_max=SCAN_ROWS)
-                if len(step.rows):
-                    yield step.rows
-                after = step.resume
-                if after is None:
-                    break
+        """Newest first, in parts that fill a message of a slow link."""
+        most = min(SCAN_ROWS, max(1, self._link.step_bytes // ROW_BYTES))
+        for slice_ in slices_of(pieces, rows_max=most):
+            for time_start, time_stop in slice_.windows(rows=most):
+                scan = self._scan(slice_, time_start, time_stop)
+                after: Key | None = None
+                while True:
+                    step = self._parts.engine.scan(scan, after=after, rows_max=SCAN_ROWS)
+                    if len(step.rows):
+                        yield step.rows
+                    after = step.resume
+                    if after is None:
+                        break
 
-    def _scan(self, slice_: Slice) -> Scan:
+    def _scan(self, slice_: Slice, time_start: int, time_stop: int) -> Scan:
         return Scan(
             self._collection,
-            time_start=max(TIME_MIN, slice_.day_start * DAY_US),
-            time_stop=min(TIME_MAX, slice_.day_stop * DAY_US),
+            time_start=max(TIME_MIN, time_start),
+            time_stop=min(TIME_MAX, time_stop),
             spans=intersect(self._spans, slice_.spans),
             deletions=True,
         )

@@ -13,6 +13,7 @@ from node.peer.columns import (
     bytes_to_columns,
     columns_to_bytes,
 )
+from node.peer.packing import pack
 from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.comparison import Pieces
@@ -81,8 +82,8 @@ class Link:
         """
         view = self._parts.members.view()
         absent = sorted(set(view.holders.nodes) - view.standing.contact)
-        body = rows_to_bytes(rows)
-        await self._call("copy", {"collection": collection, "absent": absent}, body)
+        body, packing = pack(rows_to_bytes(rows), wanted=bool(self._budget.rate))
+        await self._call("copy", {"collection": collection, "absent": absent, **packing}, body)
         self._parts.counters.records_moved += len(rows)
         self.progress.moved(len(rows), len(body), now_ms=self._parts.clock.now_ms())
 
@@ -106,6 +107,9 @@ class Link:
 
     async def _call(self, kind: str, header: dict[str, Any], body: bytes | memoryview) -> Message:
         parts = self._parts
+        # Several messages may wait for their turn: whoever wakes first takes it.
+        while wait_ms := self._budget.wait_ms(now_ms=parts.clock.now_ms()):  # noqa: ASYNC110
+            await asyncio.sleep(wait_ms / 1_000)
         self._budget.spend(len(body), now_ms=parts.clock.now_ms())
         timeout_ms = TIMEOUT_SHARE * parts.limits.peer_timeout_ms
         reply = await parts.peers.call(

@@ -117,6 +117,10 @@ class Mover:
         now_ms = self._parts.clock.now_ms()
         return self._foreground.busy(self._parts.counters.served, now_ms=now_ms)
 
+    def answered(self, name: str, size: int) -> None:
+        """A long answer went out to a member: it counts for the link's rate."""
+        self._links.budget(name).spend(size, now_ms=self._parts.clock.now_ms())
+
     def repair(
         self, spans: Spans = EVERYTHING, *, day_start: int = DAY_MIN, day_stop: int = DAY_MAX
     ) -> None:

@@ -2,6 +2,7 @@
 
 from node.protocol.throttle import (
     BUSY_MS,
+    MESSAGE_BYTES,
     REST_MS_MAX,
     STEP_BYTES_MAX,
     STEP_BYTES_MIN,
@@ -15,7 +16,7 @@ def test_a_link_carries_its_rate_and_saves_nothing_up() -> None:
     assert budget.wait_ms(now_ms=60_000) == 0
     sent, now_ms = 0, 60_000
     while now_ms < 70_000:
-        budget.spend(budget.step_bytes, now_ms=now_ms)
+        budget.spend(budget.step_bytes - MESSAGE_BYTES, now_ms=now_ms)
         sent += budget.step_bytes
         now_ms += budget.wait_ms(now_ms=now_ms)
     assert sent == 10 * 8_000
@@ -25,9 +26,10 @@ def test_live_copies_make_the_mover_wait_longer() -> None:
     budget = LinkBudget(1_000)
     budget.spend(1_000, now_ms=0)
     budget.spend(500, now_ms=0)
-    assert budget.wait_ms(now_ms=0) == 1_500
-    assert budget.wait_ms(now_ms=1_400) == 100
-    assert budget.wait_ms(now_ms=2_000) == 0
+    owed_ms = 1_500 + 2 * MESSAGE_BYTES
+    assert budget.wait_ms(now_ms=0) == owed_ms
+    assert budget.wait_ms(now_ms=owed_ms - 100) == 100
+    assert budget.wait_ms(now_ms=owed_ms + 500) == 0
 
 
 def test_steps_fit_the_link() -> None:
