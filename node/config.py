@@ -240,8 +240,8 @@ class NodeSettings:
     seeds: tuple[str, ...] = ()
     """Peer addresses of some other nodes; one that answers is enough."""
     link: Literal["lan", "wan"] = "lan"
-    """How nodes are joined: lan notices a failure within seconds; wan probes ten times less often
-    and waits longer, for radio and satellite links. The same on all nodes."""
+    """How nodes are joined: lan notices a failure within seconds; wan probes twelve times less
+    often and waits longer, for radio and satellite links. The same on all nodes."""
     location: tuple[float, float] | None = None
     """Where this node stands: "lon,lat" in degrees; default: the middle of its area."""
 

@@ -62,8 +62,7 @@ KEEPALIVE_SERVER_S = 660
 """Longer than the client's, so that no request meets a connection that is just being closed."""
 _UNSENT_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 """Nobody reads them, and over a day of probes they are megabytes."""
-_EMPTY_HEADERS = {"Server": "", "Date": ""}
-"""In answers, for the same reason; aiohttp would fill them."""
+_EMPTY_HEADERS = {"Server": "", "Date": ""}  # in answers, for the same reason
 SHUTDOWN_S = 1.0
 """Requests under way when the node stops get this long; what they stored is stored."""
 LINGER_S = 2.0

@@ -24,8 +24,8 @@ from tests.sim.cluster import GRAIN_LEVEL, SimulatedCluster
 from tests.sim.lines import Star
 from tests.sim.loop import VirtualClock, VirtualLoop
 from zring.morton import CODE_BITS
+from zring.settings import Settings
 
-HUB = "hub"
 COLLECTION = "weather"
 MINUTE_US = 60_000_000
 DAY_S = 86_400
@@ -50,6 +50,8 @@ class SlowSites:
     bytes_per_s_max: int = 8_000
     cluster: SimulatedCluster = field(init=False)
     star: Star = field(init=False)
+    names: list[str] = field(init=False)
+    hub: str = field(init=False)
     written: int = 0
     newest_us: int = 0
 
@@ -57,15 +59,15 @@ class SlowSites:
         self.cluster = SimulatedCluster(
             self.loop,
             Random(self.seed),
-            nodes=self.sites,
-            replicas=2,
+            nodes=self.sites + 1,
+            settings=Settings(replicas=2, archives=(f"n{self.sites + 1}",)),
             link=WAN,
             mover=MoverSettings(link_bytes_per_s_max=self.bytes_per_s_max),
-            archives=(HUB,),
             step_rows_max=5_000,
         )
-        self.cluster.seeds = (HUB,)
-        self.star = Star(frozenset(self.cluster.names), Random(self.seed + 1))
+        *self.names, self.hub = self.cluster.names
+        self.cluster.seeds = (self.hub,)
+        self.star = Star(frozenset(self.names), Random(self.seed + 1))
         self.cluster.network.star = self.star
 
     def service(self, name: str) -> Service:
@@ -80,7 +82,7 @@ class SlowSites:
         await self.wait(
             lambda: all(
                 self.service(name).status().coverage.state == "complete"
-                for name in (*self.cluster.names, HUB)
+                for name in self.cluster.names
             )
         )
 
@@ -98,7 +100,7 @@ class SlowSites:
             await asyncio.sleep(60 * every)
             now_min = VirtualClock(self.loop).now_us() // MINUTE_US
             self.newest_us = (now_min - 1) * MINUTE_US
-            for name in self.cluster.names:
+            for name in self.names:
                 rows = self._readings(name, range(now_min - every, now_min))
                 self.written += len(rows)
                 node = self.cluster.nodes[name]
@@ -106,12 +108,12 @@ class SlowSites:
 
     def cut(self) -> None:
         """Nobody reaches the hub any more."""
-        self.cluster.network.split([HUB], self.cluster.names)
+        self.cluster.network.split([self.hub], self.names)
 
     def newest_at_hub(self) -> Mapping[str, int]:
         """Site → time of its newest reading that the hub has."""
         newest: dict[str, int] = {}
-        rows = self._rows(HUB)
+        rows = self._rows(self.hub)
         for sensor, time_us in zip(rows.sensor.to_pylist(), rows.time.tolist(), strict=True):
             site = sensor.partition("-")[0]
             newest[site] = max(time_us, newest.get(site, 0))
@@ -124,12 +126,12 @@ class SlowSites:
     def bytes_a_day(self, *, since_s: float) -> Mapping[str, float]:
         """Node → what it sent and received, as bytes a day."""
         share = DAY_S / (self.loop.time() - since_s)
-        names = (*self.cluster.names, HUB)
+        names = self.cluster.names
         return {name: self.star.bytes_of(name, since_s=since_s) * share for name in names}
 
     def fastest(self) -> float:
         """Bytes a second of the mover and live copies, in the worst window of any link."""
-        names = (*self.cluster.names, HUB)
+        names = self.cluster.names
         return max(
             self.star.most_in(WINDOW_S, source, target, kinds=MOVING) / WINDOW_S
             for source in names
@@ -202,14 +204,14 @@ async def recover(sites: SlowSites, *, minutes: int, every: int) -> Recovery:
     sites.cluster.network.heal()
     newest_s: dict[str, float] = {}
     left = 0
-    while sites.records_at(HUB) < sites.written:
+    while sites.records_at(sites.hub) < sites.written:
         assert sites.loop.time() < began_s + WAIT_S_MAX, "it never arrives"
         for name, time_us in sites.newest_at_hub().items():
             if time_us >= wanted and name not in newest_s:
                 newest_s[name] = sites.loop.time() - began_s
-                left = sites.written - sites.records_at(HUB)
+                left = sites.written - sites.records_at(sites.hub)
         await asyncio.sleep(1)
-    for name in sites.cluster.names:
+    for name in sites.names:
         newest_s.setdefault(name, sites.loop.time() - began_s)
     return Recovery(newest_s, sites.loop.time() - began_s, left)
 
@@ -247,7 +249,7 @@ def main() -> None:
             a_day = sites.bytes_a_day(since_s=began_s)
             print(
                 f"idle, MB a day: mean {np.mean(list(a_day.values())) / 1e6:.1f}, "
-                f"most {max(a_day.values()) / 1e6:.1f}, hub {a_day[HUB] / 1e6:.1f}; "
+                f"most {max(a_day.values()) / 1e6:.1f}, hub {a_day[sites.hub] / 1e6:.1f}; "
                 f"connections opened {sites.star.connections_opened - opened}"
             )
             kinds: Counter[str] = Counter()

@@ -4,7 +4,7 @@ import pytest
 
 from tests.sim.lines import Line
 from tests.sim.loop import VirtualLoop
-from tests.sim.slow_sites import HUB, WINDOW_S, Recovery, SlowSites, played, recover
+from tests.sim.slow_sites import WINDOW_S, Recovery, SlowSites, played, recover
 
 NEWEST_S_MAX = 30
 RATE = 2_000
@@ -16,7 +16,7 @@ def test_a_message_takes_the_lines_time_and_a_lost_packet_costs_time_only() -> N
         star = sites.star
         star.line = Line(loss=0.0, stall_share=0.0)
         began_s = loop.time()
-        await star.request("n1", HUB, 8_000, kind="copy")
+        await star.request("n1", sites.hub, 8_000, kind="copy")
         to_hub_s = loop.time() - began_s
         star.line = Line(loss=0.9, stall_share=0.0)
         began_s = loop.time()

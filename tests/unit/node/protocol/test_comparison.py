@@ -1,5 +1,6 @@
 """Comparing by digests: every difference is found, and nothing that is equal is looked into."""
 
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from node.protocol.comparison import (
     OFFER_ROWS_MAX,
+    WINDOWS_MAX,
     Pieces,
     cells_of,
     children_of,
@@ -14,7 +16,7 @@ from node.protocol.comparison import (
     finer_level,
     slices_of,
 )
-from node.storage.bucket_digests import NO_DIGESTS, BucketDigests, summed
+from node.storage.bucket_digests import DAY_US, NO_DIGESTS, BucketDigests, summed
 from zring.morton import CODE_BITS
 from zring.span import EVERYTHING
 
@@ -123,3 +125,15 @@ def test_slices_hold_the_cells_of_their_day() -> None:
     assert slices[0].spans == ((0, quarter // 4), (quarter, 2 * quarter))
     assert slices[1].spans == ((quarter, 2 * quarter), (3 * quarter, 4 * quarter))
     assert cells_of(some[0]) == slices[1].spans
+
+
+def test_large_slices_are_read_in_windows_newest_first() -> None:
+    (day,) = slices_of([pieces(0, (4, 0, 90))], rows_max=40)
+    windows = list(day.windows(rows=40))
+    assert windows[0][1] == 5 * DAY_US
+    assert windows[-1][0] == 4 * DAY_US
+    assert len(windows) == 3
+    assert all(later[0] == earlier[1] for later, earlier in pairwise(windows))
+    assert list(day.windows(rows=90)) == [(4 * DAY_US, 5 * DAY_US)]
+    (huge,) = slices_of([pieces(0, (4, 0, 1 << 40))], rows_max=1)
+    assert len(list(huge.windows(rows=1))) == WINDOWS_MAX
