@@ -300,6 +300,7 @@ def test_waiting_has_an_end(stage: Stage) -> None:
     assert last["silent"] == {"hub": "is away"} and last["state"] == "local"
     stage.run("tasks", code=PARTIAL)
     node.start()
+    node.wait_ready()
     stage.settle()
     for words, said in (
         (("wait",), "nothing is under way; answers are complete"),
