@@ -13,8 +13,9 @@ codes), `span` (sets of half-open code intervals), `area` (boxes, circles, polyg
 test), `cover` (the spans that cover an area), `settings` and `ring` (who owns which span, merged
 without a vote), `steps` and `nearness` (which nodes lie nearest to every grain), `placement` (who
 holds copies), `load` (records by grain), `rectangle`, `join`, `bisection`, `heirs` (where an area
-is cut), `plan` (changes of the ring as values), `digest` and `digest_tree` (64-bit identities of
-records, buckets and documents), `errors`.
+is cut), `levelling` (where borders move), `plan` and `plan_document` (changes of the ring as
+values), `digest` (64-bit identities of records, buckets and documents), `fields` (documents read
+with their types checked), `errors`.
 
 What it does not do: it never decides from who is up. Reading, writing, moving and telling the
 members apart live in `node`.

@@ -94,21 +94,3 @@ class SetDigest:
 def set_digest(digests: UInt64s) -> SetDigest:
     """The digest of a set of records, from their digests uint64[n] in any order."""
     return SetDigest(int(digests.sum(dtype=np.uint64)), len(digests))
-
-
-def digests_by_group(groups: Int64s, digests: UInt64s) -> tuple[Int64s, UInt64s, Int64s]:
-    """Set digests of many groups at once.
-
-    Args:
-        groups: int64[n], the group of each record (a bucket, a grain), in any order.
-        digests: uint64[n].
-    Returns:
-        The different groups int64[k], rising; their totals uint64[k] and counts int64[k].
-    """
-    order = np.argsort(groups, kind="stable")
-    groups = groups[order]
-    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])[: len(groups)])
-    if not len(starts):
-        return groups, np.empty(0, np.uint64), np.empty(0, np.int64)
-    totals = np.add.reduceat(digests[order], starts)
-    return groups[starts], totals, np.diff(np.append(starts, len(groups)))

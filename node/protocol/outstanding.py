@@ -36,7 +36,7 @@ PLACES_MAX = 4_096
 MARKS_MAX = 16
 """Marks of one holder; beyond it the older ones are joined under the number of the newest."""
 SUMMARY_SPANS_MAX = 64
-"""Spans told of one holder; beyond it gaps are closed."""
+"""Spans told of one holder, because a word travels to every member; beyond it gaps are closed."""
 
 _SHIFT = CODE_BITS - 2 * CELL_LEVEL
 

@@ -25,8 +25,6 @@ from zring.span import Spans
 Life = Literal["starting", "serving", "draining", "left"]
 LIVES: tuple[Life, ...] = ("starting", "serving", "draining", "left")
 
-OWED_SPANS_MAX = 64
-"""Spans told for one holder: a word travels to every member, so its size is bounded."""
 NAMES_MAX = 20_000
 """Nodes that one word may name: twice the largest cluster that the scale model runs."""
 SPANS_MAX = 4 << 20

@@ -290,8 +290,10 @@ class Members:
         self.health.membership.say(self.word())
 
     def lost_store(self) -> None:
-        """A member came back with another store: everybody is compared with everybody again."""
-        self._owe_all_to_everybody()
+        """A member's disk is gone, and with it what only it knew: whom it still owed what. What
+        it took for anybody may have reached one holder and not the next."""
+        for node in self.holding.holders.nodes:
+            self._owe_all_in(node, self.holding.holders.spans_of(node))
 
     def refused(self, address: str, reason: str) -> None:
         """What answers at an address is not taken for a member, or does not take this node."""
@@ -451,14 +453,8 @@ class Members:
         for node, spans in change.gained.items():
             self._owe_all_in(node, spans)
         if any(node not in contact for node in change.gone):
-            self._owe_all_to_everybody()
+            self.lost_store()
         self.health.know(change.after.members())
-
-    def _owe_all_to_everybody(self) -> None:
-        """A member's disk is gone, and with it what only it knew: whom it still owed what. What
-        it took for anybody may have reached one holder and not the next."""
-        for node in self.holding.holders.nodes:
-            self._owe_all_in(node, self.holding.holders.spans_of(node))
 
     def _owe_all_in(self, node: str, spans: Spans) -> None:
         """A member may lack all that this node has in some codes: they are compared."""

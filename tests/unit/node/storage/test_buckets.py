@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from node.records import Rows, concat_rows, newest_rows, record_digests, sort_rows
-from node.storage.bucket_digests import DAY_MAX, DAY_MIN, DAY_US
+from node.storage.bucket_digests import DAY_MAX, DAY_MIN, DAY_US, summed
 from node.storage.bucket_set import Bucket
 from node.storage.engine import Engine, Scan
 from node.storage.lmdb_engine import LmdbEngine
@@ -297,3 +297,16 @@ async def test_a_renewed_store_has_another_id_and_goes_on(store: Store) -> None:
     assert store.engine.store_id == first and store.engine.sequence >= sequence
     assert await store.engine.renew_store_id() not in (before, first)
     assert len(stored(store.engine)) == 10
+
+
+def test_groups_equal_sets() -> None:
+    rng = np.random.default_rng(4)
+    groups = rng.integers(0, 7, 200)
+    digests = rng.integers(0, 1 << 64, 200, dtype=np.uint64)
+    days, ones = np.zeros(200, np.int64), np.ones(200, np.int64)
+    found = summed(groups, days, digests, ones)
+    assert found.cells.tolist() == sorted(set(groups.tolist()))
+    for group, total, count in zip(found.cells, found.totals, found.counts, strict=True):
+        assert SetDigest(int(total), int(count)) == set_digest(digests[groups == group])
+    none = summed(groups[:0], days[:0], digests[:0], ones[:0])
+    assert [len(part) for part in (none.cells, none.totals, none.counts)] == [0, 0, 0]
