@@ -1,17 +1,19 @@
-"""The errors of loading files.
+"""The errors of bringing records in.
 
     IngestError
     ├── UnreadableFile       the bytes are not what the format says
     │   └── UnknownFormat    no format recognises the file
-    └── MappingNeeded        the file does not say something that only the user can say
+    ├── MappingNeeded        the input does not say something that only the user can say
+    ├── SourceRefused        a source that will not work until a person changes something
+    └── SourceLost           a source that is away; it is tried again
 
-Each stops one file, never the next one. Rows that are wrong by themselves are no errors: they
-are `Refused` (see `ingest.formats.part`). Three answers as in `zring.errors`.
+The first three stop one file, never the next one. Rows and messages that are wrong by themselves
+are no errors: they are `Refused` (see `ingest.formats.part`). Three answers as in `zring.errors`.
 """
 
 
 class IngestError(Exception):
-    """Root of the trouble that stops one file; the message says what to do about it."""
+    """Root of the trouble that stops one input; the message says what to do about it."""
 
     retryable = False
     definite = True
@@ -27,4 +29,15 @@ class UnknownFormat(UnreadableFile):
 
 
 class MappingNeeded(IngestError):
-    """Raised when a file lacks names, positions, ids or a time; give them as the message says."""
+    """Raised when an input lacks names, positions, ids or a time; give them as it says."""
+
+
+class SourceRefused(IngestError):
+    """Raised when a topic, broker or credential does not exist or a setting is wrong; change it."""
+
+
+class SourceLost(IngestError):
+    """Raised when the connection to a source is gone; poll again later, nothing is lost."""
+
+    retryable = True
+    status = 503
