@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("zring", "node", "ingest")
+PACKAGES = ("zring", "node", "ingest", "analytics")
 FOLDERS = (*PACKAGES, "bench", "tests", "data", "deploy", "docs", "requirements", ".ci")
 TEXT_ENDINGS = frozenset(
     (".py", ".md", ".sh", ".toml", ".txt", ".in", ".js", ".css", ".html", ".svg", ".csv", ".xml")
