@@ -2,11 +2,13 @@
 # Make sure that system programs are here: system_packages.sh NAME…
 #
 # Names: venv (Python's own module), gdal (ogrinfo, ogr2ogr), browser (chromium), curl, openssl,
-# network (ip), faketime. Root installs what is missing; anybody else is told the one command that does.
+# network (ip), faketime, java (17 or newer, without a display), maven, mosquitto (with its clients),
+# redis. Root installs what is missing; anybody else is told the one command that does.
 set -euo pipefail
 
 declare -A package=([venv]=python3-venv [gdal]=gdal-bin [browser]=chromium [curl]=curl [openssl]=openssl
-    [network]=iproute2 [faketime]=faketime)
+    [network]=iproute2 [faketime]=faketime
+    [java]=default-jre-headless [maven]=maven [mosquitto]="mosquitto mosquitto-clients" [redis]=redis-server)
 
 is_present() {
     case $1 in
@@ -14,7 +16,10 @@ is_present() {
     gdal) command -v ogrinfo >/dev/null ;;
     browser) command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
         command -v google-chrome >/dev/null ;;
-    curl | openssl | faketime) command -v "$1" >/dev/null ;;
+    maven) command -v mvn >/dev/null ;;
+    mosquitto) { command -v mosquitto || [[ -x /usr/sbin/mosquitto ]]; } >/dev/null && command -v mosquitto_pub >/dev/null ;;
+    redis) command -v redis-server >/dev/null ;;
+    curl | openssl | faketime | java) command -v "$1" >/dev/null ;;
     network) command -v ip >/dev/null ;;
     *)
         echo "zring: no system package is known by the name $1" >&2

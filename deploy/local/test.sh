@@ -34,7 +34,7 @@ core_tests() {
         "$folder/bin/python" -m pytest --numprocesses 2 --quiet "$@" --ignore tests/unit/bench
 }
 
-phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl || report
+phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl java maven mosquitto || report
 phase "environment" deploy/local/environment.sh .venv 3.11 requirements/dev.txt || report
 phase "style, types, layers" deploy/local/lint.sh
 phase "core on Python 3.12, current numpy" core_tests 3.12 tests/unit
@@ -42,7 +42,7 @@ phase "core on Python 3.13, current numpy" core_tests 3.13 tests/unit tests/prop
 # Real processes (nodes, browsers, GDAL) are timed and killed: they get the machine for themselves.
 alone=()
 ignored=()
-for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs; do
+for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs tests/streams; do
     if [[ -d $folder ]]; then
         alone+=("$folder")
         ignored+=(--ignore "$folder")

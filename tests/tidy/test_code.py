@@ -14,7 +14,10 @@ MATERIAL_LINES_MAX = 80
 """The same in tests and benchmarks, where a function may be one long table of material."""
 ESSAY_WORDS_MIN = 25
 NAMES_FORBIDDEN = frozenset(("utils", "util", "helpers", "helper", "common", "misc", "manager"))
-MAY_SLEEP = ("tests/cluster/", "tests/recovery/", "tests/sim/", "tests/unit/node/service/")
+MAY_SLEEP = (
+    *("tests/cluster/", "tests/recovery/", "tests/streams/waiting.py"),
+    *("tests/sim/", "tests/unit/node/service/"),
+)
 """Real processes take real time; on the virtual loop of the other two sleeping takes none."""
 FOR_EVER_S = 3_600
 """A sleep that long stands for a peer that never answers; no sleep at all only yields."""

@@ -1,0 +1,26 @@
+"""Real brokers that the tests of one run share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.streams.broker import Broker
+
+
+@pytest.fixture(scope="session")
+def kafka_39(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Kafka 3.9, the last line that both clients speak with; a test makes topics of its own."""
+    yield from _running("3.9", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def kafka_42(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Kafka 4.2; whoever stops it starts it again."""
+    yield from _running("4.2", tmp_path_factory)
+
+
+def _running(version: str, folders: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(version, folders.mktemp(f"kafka-{version}"))
+    broker.start()
+    yield broker
+    broker.stop()

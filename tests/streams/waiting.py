@@ -1,0 +1,14 @@
+"""Waiting for what other processes do: for a condition, with a deadline."""
+
+import time
+from collections.abc import Callable
+
+POLL_S = 0.02
+
+
+def wait_until(condition: Callable[[], object], what: str, *, deadline_s: float = 30.0) -> None:
+    """Return when the condition holds; fail with `what` after the deadline."""
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, f"{what}: not within {deadline_s:g} s"
+        time.sleep(POLL_S)
