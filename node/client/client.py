@@ -146,7 +146,7 @@ class Client:
         while following is not None:
             response = self._channel.request("GET", following, box=box, timeout_s=timeout_s)
             yield Result(response.body, coverage_of(response.headers))
-            following = _next_target(response)
+            following = next_target(response)
 
     def latest(self, collection: str, **selection: Any) -> Result:
         """The newest record of each sensor; arguments as `query`."""
@@ -349,7 +349,7 @@ class Client:
         deadline_s = time.monotonic() + (timeout_s or self._channel.timeout_s)
         response = self._channel.request("GET", target, prefer=prefer, box=box, timeout_s=timeout_s)
         first = Result(response.body, coverage_of(response.headers))
-        following = _next_target(response)
+        following = next_target(response)
         if following is None or (limit is not None and limit <= ROWS_PER_PAGE_MAX):
             return first
         pages, count = [first], len(first)
@@ -364,7 +364,7 @@ class Client:
             )
             pages.append(Result(response.body, coverage_of(response.headers)))
             count += len(pages[-1])
-            following = _next_target(response)
+            following = next_target(response)
         whole = joined(pages)
         return whole if limit is None else Result(whole.table.slice(0, limit), whole.coverage)
 
@@ -379,7 +379,7 @@ def _page_limit(limit: int | None) -> int:
     return ROWS_PER_PAGE_MAX if limit is None else min(limit, ROWS_PER_PAGE_MAX)
 
 
-def _next_target(response: Response) -> str | None:
+def next_target(response: Response) -> str | None:
     """Path and query of the `next` link; the node in it does not matter, the cursor does."""
     link = response.headers.get("link")
     found = _NEXT.search(link) if link else None
