@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.streams.broker import Broker
+from tests.streams.mosquitto import Mosquitto
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,15 @@ def kafka_42(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def _running(version: str, folders: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker(version, folders.mktemp(f"kafka-{version}"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """An MQTT broker; a test uses topics and client ids of its own."""
+    broker = Mosquitto(tmp_path_factory.mktemp("mosquitto"))
     broker.start()
     yield broker
     broker.stop()
