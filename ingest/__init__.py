@@ -14,8 +14,10 @@ looks at it. Promises:
 
 Files, from the ground up: `errors`; `amedas` (the tables of Japan's weather stations that come
 with the package); `formats` (bytes to columns, pure); `generate` (seeded records without any
-file); `sender` (batches on their way while the next ones are decoded); `rejects`; `loading` (files
-to nodes, every row accounted for); `summary`; `generating` and `files` (the commands).
+file); `messages` (bodies of messages to checked records, many at once); `sources` (where messages
+come from); `sender` (batches on their way while the next ones are decoded); `rejects`,
+`recording`; `loading` (files to nodes, every row accounted for); `summary`; `generating` and
+`files` (the commands).
 
 What it does not do: it keeps no state between runs (no list of files that were loaded), and it
 does not fetch files from anywhere.

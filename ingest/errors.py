@@ -4,11 +4,13 @@
     ├── UnreadableFile       the bytes are not what the format says
     │   └── UnknownFormat    no format recognises the file
     ├── MappingNeeded        the input does not say something that only the user can say
+    ├── SettingsInvalid      a setting of a source, its mapping or its dead letters is wrong
     ├── SourceRefused        a source that will not work until a person changes something
     └── SourceLost           a source that is away; it is tried again
 
-The first three stop one file, never the next one. Rows and messages that are wrong by themselves
-are no errors: they are `Refused` (see `ingest.formats.part`). Three answers as in `zring.errors`.
+Unreadable files and missing mappings stop one file, never the next one. Rows and messages that
+are wrong by themselves are no errors: they are `Refused` (see `ingest.formats.part`) or a
+`Refusal` (`ingest.messages`). Three answers as in `zring.errors`.
 """
 
 
@@ -30,6 +32,12 @@ class UnknownFormat(UnreadableFile):
 
 class MappingNeeded(IngestError):
     """Raised when an input lacks names, positions, ids or a time; give them as it says."""
+
+
+class SettingsInvalid(IngestError):
+    """Raised for a setting that is unknown, absent or wrong; the message names it."""
+
+    status = 400
 
 
 class SourceRefused(IngestError):

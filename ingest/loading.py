@@ -22,14 +22,14 @@ from ingest.formats import (
     detect,
 )
 from ingest.formats.compressed import open_plain, read_position
+from ingest.recording import RecordingRejecter
 from ingest.rejects import RejectFile
 from ingest.sender import Sender
 from node.client.writing import Written
 from node.codec.arrow import rows_to_batch
 from node.codec.columns import columns_to_rows
-from node.codec.decoded import Rejecter
 from node.errors import BadRequest
-from node.records import Bools, Rows, concat_rows
+from node.records import Rows, concat_rows
 from zring.domain import Domain
 from zring.morton import Int64s
 
@@ -213,33 +213,6 @@ class Loader:
             # A reply describes its first 1,000 rejections; the others are counted where they are.
             chunks[0].outcome.stored -= undescribed
             chunks[0].outcome.rejected["refused-by-node"] += undescribed
-
-
-class RecordingRejecter(Rejecter):
-    """A rejecter that keeps which records were refused, why, and how to describe each.
-
-    Attributes:
-        found: (positions int64[k], reason, position → message), in the order of refusal.
-    """
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self.found: list[tuple[Int64s, str, Callable[[int], str]]] = []
-
-    def reject(
-        self, mask: Bools, reason: str, field: str | None, describe: Callable[[int], str]
-    ) -> None:
-        """See `Rejecter.reject`."""
-        fresh = np.flatnonzero(mask & ~self.bad)
-        if len(fresh):
-            self.found.append((fresh, reason, describe))
-        super().reject(mask, reason, field, describe)
-
-    def reject_row(self, row: int, reason: str, field: str | None, message: str) -> None:
-        """See `Rejecter.reject_row`."""
-        if not self.bad[row]:
-            self.found.append((np.array([row], np.int64), reason, lambda _: message))
-        super().reject_row(row, reason, field, message)
 
 
 def find_files(paths: tuple[Path, ...]) -> list[Path]:

@@ -48,7 +48,7 @@ def decode_ndjson(stream: BinaryIO, context: Context) -> Iterator[Part]:
             refused.append(Refused(line, "bad-json", "the line is no JSON object", shown))
             continue
         is_feature = record.get("type") == "Feature"
-        flat = _feature(record) if is_feature else _flat(record)
+        flat = feature_to_record(record) if is_feature else _flat(record)
         if flat is None:
             refused.append(Refused(line, "bad-feature", _NO_POINT, shown))
             continue
@@ -70,7 +70,7 @@ def decode_geojson(stream: BinaryIO, context: Context) -> Iterator[Part]:
     for start in range(0, len(features), BATCH_RECORDS):
         records, rows, refused = [], [], []
         for row, feature in enumerate(features[start : start + BATCH_RECORDS], start + 1):
-            record = _feature(feature)
+            record = feature_to_record(feature)
             if record is None:
                 refused.append(Refused(row, "bad-feature", _NO_POINT, feature))
             else:
@@ -159,7 +159,8 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _feature(feature: Any) -> dict[str, Any] | None:
+def feature_to_record(feature: Any) -> dict[str, Any] | None:
+    """The properties, id and position of a Feature; None when it is none with a Point."""
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
         return None
     geometry, properties = feature.get("geometry"), feature.get("properties")

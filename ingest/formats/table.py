@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from ingest.formats.column_mapping import FIXED, NULL_TEXTS, ColumnMapping
 from ingest.formats.numbers import read_numbers, whole_if_possible
 from ingest.formats.part import Context, Part, Refusals, Refused, RefusedMany
-from ingest.formats.times import EPOCH_FACTORS, local_to_utc, read_times
+from ingest.formats.times import EPOCH_FACTORS, local_to_utc, numbers_to_times, read_times
 from node.records import Bools
 from zring.morton import Int64s
 
@@ -22,11 +22,12 @@ class TableMapper:
     """Turns batches of one file into parts; remembers what type each text column has.
 
     A column of texts is a number when all cells of the first batch that has any are numbers;
-    later cells that are none refuse their rows instead of changing the column.
+    later cells that are none refuse their rows instead of changing the column. Not so where
+    `guess` is off: there a text is a text unless the mapping gives the column a type.
     """
 
-    def __init__(self, context: Context, columns: list[str]) -> None:
-        self._context = context
+    def __init__(self, context: Context, columns: list[str], *, guess: bool = True) -> None:
+        self._context, self._guess = context, guess
         self._mapping: ColumnMapping = context.mapping
         self._resolved = self._mapping.resolve(columns)
         self._types: dict[str, str] = dict(self._mapping.types)
@@ -46,7 +47,7 @@ class TableMapper:
         """The records of one batch of n rows."""
         batch = _Batch(rows, original)
         values = {
-            name: self._value(name, _plain(columns[column]), batch)
+            name: self._value(name, _plain(columns[column]), batch, guess=self._guess)
             for name, column in self._resolved.items()
             if name not in FIXED and column in columns
         }
@@ -55,7 +56,7 @@ class TableMapper:
         lon, lat = self._position(columns, sensor, batch)
         for name, text in self._mapping.constants.items():
             if name not in FIXED:
-                values[name] = self._value(name, pa.array([text] * len(rows)), batch)
+                values[name] = self._value(name, pa.array([text] * len(rows)), batch, guess=True)
         every = {"sensor": sensor, "time": time, "lon": lon, "lat": lat} | {
             name: column for name, column in values.items() if column is not None
         }
@@ -96,7 +97,10 @@ class TableMapper:
         if pa.types.is_integer(column.type) and time_format in (None, "epoch-us"):
             return column.cast(pa.int64())
         texts = column.cast(pa.string())
-        times, bad = read_times(texts, zone=zone, time_format=time_format)
+        if time_format is not None and time_format in EPOCH_FACTORS and not _is_text(column):
+            times, bad = numbers_to_times(column, EPOCH_FACTORS[time_format])
+        else:
+            times, bad = read_times(texts, zone=zone, time_format=time_format)
         hint = (
             f"{time_format} does not read it"
             if time_format is not None
@@ -138,9 +142,11 @@ class TableMapper:
         batch.refuse(bad, f"bad-{name}", lambda at: f"{name} {column[at].as_py()!r} is no number")
         return numbers
 
-    def _value(self, name: str, column: pa.Array, batch: "_Batch") -> pa.Array | None:
+    def _value(
+        self, name: str, column: pa.Array, batch: "_Batch", *, guess: bool
+    ) -> pa.Array | None:
         """A typed column; None where nothing stands in it."""
-        if not _is_text(column):
+        if not _is_text(column) or not (guess or name in self._types):
             return column
         texts = pc.if_else(
             pc.is_in(column, value_set=pa.array(sorted(NULL_TEXTS))), None, column.cast(pa.string())

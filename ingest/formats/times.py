@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -67,6 +68,26 @@ def _epoch_times(texts: pa.StringArray, factor: int) -> tuple[Int64s, Bools]:
     for at, text in enumerate(texts.to_pylist()):
         if re.fullmatch(r"\s*[+-]?[0-9]{1,20}(\.[0-9]{0,20})?\s*", text):
             numbers[at] = float(text)
+    return _ticks_to_times(numbers, factor)
+
+
+def numbers_to_times(numbers: pa.Array, factor: int) -> tuple[Int64s, Bools]:
+    """Numbers of seconds, milliseconds or microseconds since the epoch; nulls are wrong.
+
+    Args:
+        numbers: int64[n] or float64[n].
+        factor: microseconds in one.
+    """
+    if pa.types.is_integer(numbers.type):
+        ticks = numbers.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
+        bad = numbers.is_null().to_numpy(zero_copy_only=False) | (
+            (ticks >= YEAR_10000_US // factor) | (ticks < YEAR_1_US // factor)
+        )
+        return np.where(bad, 0, ticks) * factor, bad
+    return _ticks_to_times(numbers.cast(pa.float64()).to_numpy(zero_copy_only=False), factor)
+
+
+def _ticks_to_times(numbers: npt.NDArray[np.float64], factor: int) -> tuple[Int64s, Bools]:
     bad = ~(np.abs(numbers) < YEAR_10000_US / factor)
     # Whole part and fraction apart, so that microseconds survive in a double.
     whole = np.floor(np.where(bad, 0.0, numbers))

@@ -82,6 +82,17 @@ class Source(Protocol):
         """
         ...
 
+    def keep_alive(self) -> None:
+        """Called once a second while the store takes nothing and nobody polls; never waits.
+
+        Hands out nothing and loses nothing: it keeps membership of a group and connections
+        (a paused Kafka consumer is polled). The next `poll` goes on where the last one ended.
+
+        Raises:
+            SourceRefused, SourceLost: as `poll`.
+        """
+        ...
+
     def acknowledge(self, messages: Messages) -> None:
         """All of these are durable in the store or kept as dead letters; never waits long.
 

@@ -21,6 +21,8 @@ _ZONED = (
 )
 _WITHOUT_ZONE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]*)?)?)?$"
 _PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
+_CASTABLE = _PLAIN.replace("Z$", r"(\.[0-9]{1,6})?Z$")
+"""What Arrow's own parser reads to the microsecond."""
 _PLAIN_TEXT = re.compile(_PLAIN.replace("$", r"\Z"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FEW_TEXTS = 16
@@ -34,13 +36,13 @@ def texts_to_times(texts: pa.StringArray) -> tuple[Int64s, Bools]:
         texts: utf8[n]; nulls count as wrong.
     Returns:
         int64[n] microseconds since the epoch, and bool[n] true for what is no such time.
-    Cost: some 10 M/s for whole seconds in UTC, 2 M/s for the rest.
+    Cost: some 10 M/s in UTC, to the microsecond; 2 M/s for the rest.
     """
     if len(texts) <= FEW_TEXTS:
         few = _few_to_times(texts.to_pylist())
         if few is not None:
             return few, np.zeros(len(few), np.bool_)
-    plain = pc.match_substring_regex(texts, _PLAIN)
+    plain = pc.match_substring_regex(texts, _CASTABLE)
     if not texts.null_count and pc.all(plain).as_py() is not False:
         try:
             times = texts.cast(TIME_TYPE).view(pa.int64()).to_numpy()
