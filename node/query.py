@@ -30,7 +30,8 @@ class Query:
         time_start, time_stop: half-open, microseconds since the epoch.
         sensors: names; None is all.
         filter: CQL2 as JSON over values and `sensor`, `time`, `lon`, `lat`; None is all.
-        columns: value names to return; None is all.
+        columns: value names to return; None is all that was measured.
+        metadata: with what is known beside it (`node.metadata`), where `columns` is None.
         limit: rows of this page; None is everything, in one answer or stream.
         after: the key of the last row already seen.
         spans: only codes in these half-open intervals (parallel readers); None is all.
@@ -50,6 +51,7 @@ class Query:
     spans: tuple[tuple[int, int], ...] | None = None
     timeout_ms: int = 30_000
     require: CoverageState | None = None
+    metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ a deletion is a version without values.
 Values are Arrow arrays of six types: int64 and float64 (together "number": 27 and 27.0 are the
 same content), bool ("boolean"), utf8 ("text"), binary ("bytes") and arrow.json ("json": lists,
 nested values, and names whose type changes from record to record). Null is the same as absent.
+Names with "@" in front are metadata (`node.metadata`), which no rule looks at.
 """
 
 import base64
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 
 from node.column_bytes import bytes_of
 from node.errors import BadRecord
+from node.metadata import check_metadata_name, is_metadata
 from zring.digest import UInt64s, hash_bytes, hash_text, hash_words
 from zring.morton import Int64s
 
@@ -271,7 +273,7 @@ def _pieces_in_order(parts: Sequence[Rows]) -> list[_Piece] | None:
             for start, stop in pairwise(edges)
         )
     runs.sort()
-    if any(before[1] > behind[0] for before, behind in pairwise(runs)):
+    if any(before[1] >= behind[0] for before, behind in pairwise(runs)):
         return None
     pieces: list[_Piece] = []
     for _, _, place, start, stop in runs:
@@ -364,7 +366,7 @@ def _is_sorted(code: Int64s, time: Int64s, sensor_hash: UInt64s) -> bool:
 
 
 def newest_rows(rows: Rows) -> Rows:
-    """Of sorted rows, the one with the greatest (version, content) of each identity."""
+    """Of sorted rows, of each identity the first with the greatest (version, content)."""
     places = newest_places(rows)
     return rows if places is None else rows.take(places)
 
@@ -384,7 +386,7 @@ def newest_places(rows: Rows) -> Places | None:
     repeated[:-1] |= same
     at = np.flatnonzero(repeated)
     content = content_hashes(rows.take(at))
-    order = at[np.lexsort((content, rows.version[at], group[at]))]
+    order = at[np.lexsort((-at, content, rows.version[at], group[at]))]
     keep = ~repeated
     last = np.append(group[order][1:] != group[order][:-1], True)
     keep[order[last]] = True
@@ -392,10 +394,12 @@ def newest_places(rows: Rows) -> Places | None:
 
 
 def content_hashes(rows: Rows) -> UInt64s:
-    """uint64[n] of the values alone: independent of column order, of absent columns and of
-    whether a number came as integer, float or JSON."""
+    """uint64[n] of what was measured: independent of column order, of absent columns, of metadata
+    and of whether a number came as integer, float or JSON."""
     total = np.zeros(len(rows), np.uint64)
     for name, column in rows.values.items():
+        if is_metadata(name):
+            continue
         name_hash = np.full(len(rows), hash_text(name), np.uint64)
         mixed = hash_words([name_hash, _value_hashes(column)])
         mixed[np.asarray(column.is_null())] = 0
@@ -483,13 +487,14 @@ def check_value_name(name: str) -> None:
     Raises:
         BadRecord: names the value and the way out.
     """
+    if is_metadata(name):
+        check_metadata_name(name)
     if name in RESERVED_NAMES:
         raise BadRecord(
             f"value name {name!r} clashes with a fixed one; rename it, for example {name}_value",
             field=name,
         )
-    size = len(name.encode(errors="replace"))
-    if not 1 <= size <= VALUE_NAME_BYTES_MAX:
+    if not 1 <= (size := len(name.encode(errors="replace"))) <= VALUE_NAME_BYTES_MAX:
         raise BadRecord(
             f"value name of {size} bytes; names have 1 to {VALUE_NAME_BYTES_MAX} bytes", field=name
         )

@@ -13,6 +13,7 @@ from node.api.problems import problem
 from node.api.repair import tasks_to_json
 from node.api.respond import json_response
 from node.api.state import STATE, State
+from node.metadata import chosen_values
 from node.protocol.cluster_tasks import KINDS
 from node.query import COVERAGE_ORDER
 from node.service.status import MemberStatus
@@ -79,7 +80,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
             "collections": {
                 name: {
                     "records": statistics.records,
-                    "values": dict(sorted(statistics.value_types.items())),
+                    "values": dict(sorted(chosen_values(statistics.value_types, None, ()).items())),
                 }
                 for name, statistics in sorted(collections.items())
             },

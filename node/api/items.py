@@ -26,7 +26,7 @@ from node.records import COLLECTION_NAME_BYTES_MAX
 
 ITEMS_PARAMETERS = frozenset((*SELECTING, *PAGING, "f", "crs"))
 STORE_PARAMETERS = frozenset(("w", "replace", "timeout_ms"))
-ITEM_PARAMETERS = frozenset(("f", "crs", "timeout_ms", "require"))
+ITEM_PARAMETERS = frozenset(("f", "crs", "timeout_ms", "require", "metadata"))
 INLINE_BYTES_MAX = 64 << 10
 """Bodies up to this are decoded on the event loop; a thread costs more than they do."""
 
@@ -63,6 +63,7 @@ async def get_item(request: web.Request) -> web.StreamResponse:
         limit=1,
         timeout_ms=values.get("timeout_ms", state.limits.query_timeout_ms),
         require=values.get("require"),
+        metadata=values.get("metadata", False),
     )
     answer = await state.service.read(query)
     if not len(answer.rows):

@@ -13,6 +13,7 @@ from node.api.parameters import CRS84, read_parameters
 from node.api.respond import json_response
 from node.api.state import STATE, State
 from node.errors import NotFound
+from node.metadata import chosen_values
 from node.query import TIME_MAX, TIME_MIN
 from node.storage.engine import CollectionStatistics
 from zring.domain import E7_PER_DEGREE
@@ -23,6 +24,7 @@ CONFORMANCE = (
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
 )
 PAGE_PARAMETERS = frozenset(("f",))
+COLLECTION_PARAMETERS = PAGE_PARAMETERS | {"metadata"}
 CONSOLE: web.AppKey[str] = web.AppKey("console", str)
 """Path of the map page for browsers, where there is one."""
 
@@ -61,7 +63,8 @@ async def get_conformance(request: web.Request) -> web.StreamResponse:
 
 async def get_collections(request: web.Request) -> web.StreamResponse:
     """All collections of the cluster."""
-    read_parameters(request.rel_url.raw_query_string, PAGE_PARAMETERS)
+    values, _ = read_parameters(request.rel_url.raw_query_string, COLLECTION_PARAMETERS)
+    metadata = values.get("metadata", False)
     state = request.app[STATE]
     collections = await state.service.collections()
     base = base_url(request)
@@ -69,7 +72,7 @@ async def get_collections(request: web.Request) -> web.StreamResponse:
         {
             "links": [link(f"{base}/collections", "self", "application/json")],
             "collections": [
-                _collection(state, base, name, statistics)
+                _collection(state, base, name, statistics, metadata=metadata)
                 for name, statistics in sorted(collections.items())
             ],
         }
@@ -78,7 +81,8 @@ async def get_collections(request: web.Request) -> web.StreamResponse:
 
 async def get_collection(request: web.Request) -> web.StreamResponse:
     """One collection: extent, values, links."""
-    read_parameters(request.rel_url.raw_query_string, PAGE_PARAMETERS)
+    values, _ = read_parameters(request.rel_url.raw_query_string, COLLECTION_PARAMETERS)
+    metadata = values.get("metadata", False)
     state = request.app[STATE]
     name = request.match_info["collection"]
     collections = await state.service.collections()
@@ -86,14 +90,16 @@ async def get_collection(request: web.Request) -> web.StreamResponse:
     if statistics is None:
         some = ", ".join(sorted(collections)[:10]) or "none yet"
         raise NotFound(f"collection={name[:80]} is unknown here; there are: {some}")
-    return json_response(_collection(state, base_url(request), name, statistics))
+    document = _collection(state, base_url(request), name, statistics, metadata=metadata)
+    return json_response(document)
 
 
 def _collection(
-    state: State, base: str, name: str, statistics: CollectionStatistics
+    state: State, base: str, name: str, statistics: CollectionStatistics, *, metadata: bool
 ) -> dict[str, Any]:
     path = base + collection_path(name)
     items = f"{path}/items"
+    shown = chosen_values(statistics.value_types, None, None if metadata else ())
     links = [link(path, "self", "application/json", name)]
     for form in (GEOJSON, NDJSON, CSV, ARROW, PARQUET):
         href = items if form is GEOJSON else f"{items}?f={form.name}"
@@ -107,7 +113,7 @@ def _collection(
         "storageCrs": CRS84,
         "extent": _extent(state, statistics),
         "records": statistics.records,
-        "values": dict(sorted(statistics.value_types.items())),
+        "values": dict(sorted(shown.items())),
         "links": links,
     }
 

@@ -128,6 +128,12 @@ _TABLE = (
     ),
     Parameter("columns", parse_names, _NAMES_SCHEMA, "Only these values.", explode=False),
     Parameter(
+        "metadata",
+        parse_flag,
+        {"type": "boolean", "default": False},
+        "With what is known beside the values: @ingested, @sequence, @source, @stream.",
+    ),
+    Parameter(
         "limit",
         _limit,
         {

@@ -10,6 +10,7 @@ from node.api.parameters import LIMIT_ALL, Pairs, read_parameters
 from node.api.parsing import refused
 from node.config import Limits
 from node.errors import BadRequest
+from node.metadata import METADATA_NAMES
 from node.query import TIME_MAX, TIME_MIN, Query
 from zring.area import Area
 from zring.domain import E7_PER_DEGREE, Domain
@@ -25,13 +26,16 @@ SELECTING = (
     "filter",
     "filter-lang",
     "columns",
+    "metadata",
     "timeout_ms",
     "require",
     "spans",
 )
 """Parameters of every question."""
 PAGING = ("limit", "cursor")
-_NOT_SELECTING = frozenset(("limit", "cursor", "f", "columns", "timeout_ms", "require", "crs"))
+_NOT_SELECTING = frozenset(
+    ("limit", "cursor", "f", "columns", "metadata", "timeout_ms", "require", "crs")
+)
 TIMEOUT_FACTOR_MAX = 10
 
 
@@ -93,14 +97,23 @@ def read_question(
         time_stop=stop,
         sensors=None if sensors is None else frozenset(sensors),
         filter=values.get("filter"),
-        columns=values.get("columns"),
+        columns=columns_of(values),
         limit=None if limit == LIMIT_ALL else limit,
         after=cursor_to_key(values["cursor"], digest) if needs_digest else None,
         spans=values.get("spans"),
         timeout_ms=timeout_ms,
         require=values.get("require"),
+        metadata=values.get("metadata", False),
     )
     return Question(query, values, pairs, form, digest)
+
+
+def columns_of(values: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The values that parameters name; with `metadata=true` all of that as well."""
+    columns: tuple[str, ...] | None = values.get("columns")
+    if columns is None or not values.get("metadata"):
+        return columns
+    return tuple(dict.fromkeys((*columns, *METADATA_NAMES)))
 
 
 def digest_of(path: str, question: Question) -> int:

@@ -99,7 +99,7 @@ ROUTES: tuple[Route, ...] = (
         pages.get_collection,
         "describeCollection",
         "One collection: extent, values, links",
-        pages.PAGE_PARAMETERS,
+        pages.COLLECTION_PARAMETERS,
     ),
     Route(
         "GET",
@@ -107,7 +107,7 @@ ROUTES: tuple[Route, ...] = (
         pages.get_collections,
         "getCollections",
         "All collections",
-        pages.PAGE_PARAMETERS,
+        pages.COLLECTION_PARAMETERS,
     ),
     Route(
         "GET",

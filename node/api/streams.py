@@ -21,6 +21,7 @@ from node.codec.arrow import rows_to_batch
 from node.codec.columns import POSITION_NAMES
 from node.codec.csv import rows_to_csv
 from node.errors import BadRequest, NodeError
+from node.metadata import chosen_values
 from node.query import Answer
 from node.records import JSON, Rows, concat_values
 
@@ -193,10 +194,10 @@ async def _encoder(state: State, question: Question, form: Format) -> Encoder:
     collections = await state.service.collections()
     statistics = collections.get(question.query.collection)
     known = {} if statistics is None else dict(statistics.value_types)
-    wanted = question.query.columns
-    names = known if wanted is None else [name for name in wanted if name in known]
+    query = question.query
+    known = dict(chosen_values(known, query.columns, None if query.metadata else ()))
     types = {
-        name: STREAM_TYPES[known[name]] for name in sorted(names) if name not in POSITION_NAMES
+        name: STREAM_TYPES[known[name]] for name in sorted(known) if name not in POSITION_NAMES
     }
     return _CsvEncoder(form, types) if form is CSV else _ArrowEncoder(form, types)
 

@@ -40,8 +40,9 @@ def address_options(command: Command) -> Command:
 
 
 def selection_options(command: Command) -> Command:
-    """`--bbox`, `--datetime`, `--from`, `--to`, `--sensor`, `--filter`, `--columns`."""
+    """An area, a time, sensors, a filter, and which values to return."""
     for option in (
+        click.option("--metadata", is_flag=True, help="With @ingested, @source and so on."),
         click.option("--columns", help="Value names to return: temp,rain_1h."),
         click.option("--filter", "filter_text", help="CQL2 text over values: \"temp > 30\"."),
         click.option("--sensor", "sensors", multiple=True, help="Sensor name; may be repeated."),
@@ -68,6 +69,7 @@ def selection(
     sensors: tuple[str, ...],
     filter_text: str | None,
     columns: str | None,
+    metadata: bool,
 ) -> dict[str, Any]:
     """The selection options as arguments of the client."""
     return {
@@ -78,6 +80,7 @@ def selection(
         "sensors": sensors or None,
         "filter": filter_text,
         "columns": columns.split(",") if columns else None,
+        "metadata": metadata,
     }
 
 

@@ -89,6 +89,7 @@ class Client:
         sensors: Iterable[str] | str | None = None,
         filter: str | None = None,
         columns: Iterable[str] | None = None,
+        metadata: bool = False,
         limit: int | None = None,
         require: CoverageState | None = None,
         timeout_s: float | None = None,
@@ -101,7 +102,8 @@ class Client:
             from_, to: half-open pair of times, instead of `datetime`.
             sensors: one name or several.
             filter: CQL2 text over values, for example `temp > 30`.
-            columns: value names to return; default: all.
+            columns: value names to return; default: all that was measured.
+            metadata: with what is known beside it: `@ingested`, `@source`, `@stream`, `@sequence`.
             limit: rows at most; default: all of them.
             require: worst coverage that is acceptable.
         Raises:
@@ -109,7 +111,7 @@ class Client:
         """
         question = query_string(
             bbox=bbox, datetime=datetime, from_=from_, to=to, sensors=sensors, filter=filter,
-            columns=columns,
+            columns=columns, metadata=metadata,
             more={
                 "limit": _page_limit(limit), "require": require, "timeout_ms": _ms(timeout_s)
             },

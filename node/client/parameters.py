@@ -30,6 +30,7 @@ def query_string(
     sensors: Iterable[str] | str | None = None,
     filter: str | None = None,
     columns: Iterable[str] | None = None,
+    metadata: bool = False,
     more: Mapping[str, Any] | None = None,
 ) -> str:
     """The parameters that are given, as `a=b&c=d`; times without a zone are refused here.
@@ -53,6 +54,8 @@ def query_string(
         parts.append("filter=" + quote(filter, safe=SAFE))
     if columns is not None:
         parts.append("columns=" + ",".join(quote(name, safe="") for name in columns))
+    if metadata:
+        parts.append("metadata=true")
     if more:
         parts.extend(
             f"{name}={quote(str(value), safe=SAFE)}"

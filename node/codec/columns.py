@@ -16,8 +16,10 @@ from node.codec.fixed_columns import (
     column_to_versions,
     columns_to_positions,
 )
+from node.codec.metadata_values import metadata_column
 from node.codec.values import column_to_values
 from node.errors import BadRecord, BadRequest, TooLarge
+from node.metadata import is_metadata
 from node.records import VALUE_NAMES_MAX, Rows, check_value_name
 from zring.domain import Domain
 from zring.morton import Int64s
@@ -146,7 +148,7 @@ def _values(values: Mapping[str, pa.Array], rejecter: Rejecter) -> dict[str, pa.
             continue
         trouble = _name_trouble(name)
         if trouble is None:
-            arrays[name] = array
+            arrays[name] = metadata_column(name, array, rejecter) if is_metadata(name) else array
         else:
             present = array.is_valid().to_numpy(zero_copy_only=False)
             rejecter.reject_all(present, "bad-value-name", name, trouble)
@@ -162,10 +164,11 @@ def _name_trouble(name: str) -> str | None:
 
 
 def _check_not_empty(values: Mapping[str, pa.Array], rejecter: Rejecter) -> None:
-    if any(array.null_count == 0 for array in values.values()):
+    measured = [array for name, array in values.items() if not is_metadata(name)]
+    if any(array.null_count == 0 for array in measured):
         return
     empty = np.ones(len(rejecter.bad), np.bool_)
-    for array in values.values():
+    for array in measured:
         empty &= array.is_null().to_numpy(zero_copy_only=False)
     rejecter.reject(
         empty,

@@ -16,6 +16,7 @@ import pyarrow as pa
 from node.codec.decoded import Decoded
 from node.codec.times import plain_text_to_time
 from node.errors import BadRecord
+from node.metadata import is_metadata
 from node.records import SENSOR_NAME_BYTES_MAX, VALUE_NAMES_MAX, Rows, check_value_name
 from zring.domain import Domain, degrees_to_e7
 
@@ -79,8 +80,8 @@ def _values(cells: dict[str, Any]) -> dict[str, pa.Array] | None:
         return None
     values = {}
     for name, cell in cells.items():
-        # A suffix behind `;` says how a value is written.
-        if ";" in name or not _is_number(cell):
+        # A suffix behind `;` says how a value is written; metadata are no value by themselves.
+        if ";" in name or is_metadata(name) or not _is_number(cell):
             return None
         try:
             check_value_name(name)

@@ -19,7 +19,7 @@ from node.service.parts import Parts
 from node.service.read import Run, deadline_of, share_to_header
 from node.service.reading import Reading
 from node.service.scatter import Ask, Scatter
-from node.service.selection import query_to_header, select
+from node.service.selection import project, query_to_header, select
 from zring.morton import AXIS_BITS
 
 
@@ -76,7 +76,10 @@ class Aggregator:
         async for rows in reading.pages():
             batches.append(
                 rows_to_partial(
-                    rows, level=wanted.level, step_us=wanted.step_us, names=query.columns
+                    project(rows, query),
+                    level=wanted.level,
+                    step_us=wanted.step_us,
+                    names=query.columns,
                 )
             )
             count += len(rows)
@@ -107,7 +110,7 @@ class Aggregator:
         async for rows, _ in run.rounds():
             batches.append(
                 rows_to_partial(
-                    rows,
+                    project(rows, wanted.query),
                     level=wanted.level,
                     step_us=wanted.step_us,
                     names=wanted.query.columns,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from node.errors import BadRequest
 from node.filter import check_filter, filter_mask, filter_names
+from node.metadata import chosen_values, is_metadata
 from node.query import TIME_MAX, TIME_MIN, Query
 from node.records import FIXED_NAMES, Key, Rows
 from node.storage.engine import Scan
@@ -89,6 +90,7 @@ def select(
             deletions,
             sensor_names=not grouped or _looks_at_names(query.filter),
             ordered=not grouped,
+            metadata=_metadata_needed(query),
         ),
         exact=None if area is None or isinstance(area, Box) else area,
         filter=None if deletions else query.filter,
@@ -107,12 +109,22 @@ def columns_needed(query: Query) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys((*query.columns, *sorted(names))))
 
 
+def _metadata_needed(query: Query) -> tuple[str, ...] | None:
+    """Metadata that must be read where no columns are named; None is all."""
+    if query.metadata:
+        return None
+    if query.filter is None:
+        return ()
+    return tuple(sorted(name for name in filter_names(query.filter) if is_metadata(name)))
+
+
 def project(rows: Rows, query: Query) -> Rows:
-    """Only the columns asked for, after a filter that needed others."""
-    columns = query.columns
-    if columns is None or query.filter is None:
+    """Only the values asked for: after a filter that needed others, and from whoever sent more."""
+    if query.columns is None and (query.metadata or not any(map(is_metadata, rows.values))):
         return rows
-    return rows.with_values({name: rows.values[name] for name in columns if name in rows.values})
+    if query.columns is not None and query.filter is None:
+        return rows
+    return rows.with_values(chosen_values(rows.values, query.columns, ()))
 
 
 def query_to_header(query: Query) -> dict[str, Any]:
@@ -124,6 +136,7 @@ def query_to_header(query: Query) -> dict[str, Any]:
         "sensors": None if query.sensors is None else sorted(query.sensors),
         "filter": query.filter,
         "columns": None if query.columns is None else list(query.columns),
+        "metadata": query.metadata,
     }
 
 
@@ -158,6 +171,7 @@ def header_to_query(header: Mapping[str, Any]) -> Query:
             after=None if after is None else _key(after),
             spans=None if spans is None else _spans(spans),
             timeout_ms=_checked(header["deadline_ms"], int),
+            metadata=bool(header.get("metadata", False)),
         )
     except (KeyError, TypeError, ValueError, AssertionError, InvalidArea) as error:
         raise BadRequest(f"query between nodes is malformed: {error}", field="query") from None

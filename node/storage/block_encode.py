@@ -1,6 +1,6 @@
 """Rows to block: for every column the smallest form that can still be filtered where it lies.
 
-    const   one value for all rows               parameters: value
+    const   one number for all rows              parameters: value
     ints    (value - base) / unit, 1-8 bytes      parameters: dtype, base, unit
     decimal ints / 10**digits, exact to the bit   parameters: dtype, base, unit, digits
     raw     float64 as they are
@@ -177,6 +177,8 @@ def _add_text(
         kind = _narrow(0, len(encoded.dictionary) - 1)
         form, buffers = _texts(encoded.dictionary)
         parameters = (letter, bool(nulls), *form, kind)
+        if len(encoded.dictionary) == 1:
+            indices = indices[:0]
         builder.add(name, "codes", parameters, *buffers, indices.astype(kind), *nulls)
         return
     form, buffers = _texts(column.fill_null(b"" if letter == "x" else "") if nulls else column)
@@ -193,6 +195,10 @@ def _add_number(
         # A null takes the place of a value that is there, so that it costs no width.
         filler = column[int(np.argmax(valid))]
         numbers = column.fill_null(filler).to_numpy(zero_copy_only=False)
+    bits = numbers.view(np.int64)  # -0.0 is not 0.0
+    if (bits == bits[0]).all():
+        builder.add(name, "const", (letter, bool(nulls), numbers[0].item()), *nulls)
+        return
     if letter == "i":
         kind, base, unit, small = _packed(numbers)
         builder.add(name, "ints", (letter, bool(nulls), kind, base, unit), small, *nulls)

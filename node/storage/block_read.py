@@ -4,7 +4,7 @@ Everything that is returned is a copy; nothing refers to the block's bytes after
 pages of a transaction that ends with the step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from node.errors import StoreDamaged
+from node.metadata import chosen_values
 from node.records import JSON, Bools, Int32s, Rows
 from node.storage.block_encode import POWERS_OF_TEN
 from node.storage.block_layout import Column, Header, buffer_of
@@ -39,6 +40,7 @@ from zring.morton import Int64s
 JOINED_NAMES_MAX = 512
 """Rows whose sensors' names are joined in Python; of more, Arrow takes them."""
 _TEXT = pa.string()
+_CONST_TYPES = {"i": np.dtype(np.int64), "f": np.dtype(np.float64)}
 
 
 def read_rows(
@@ -49,6 +51,7 @@ def read_rows(
     within: slice | None = None,
     rows_max: int | None = None,
     columns: Sequence[str] | None = None,
+    metadata: Sequence[str] | None = None,
     sensor_names: bool = True,
     name: str = "block",
 ) -> Rows | None:
@@ -57,6 +60,7 @@ def read_rows(
     Args:
         within: only rows in this range.
         rows_max: no more than the first so many.
+        columns, metadata: as in `Scan`.
         sensor_names: False for empty texts in their place.
     Raises:
         StoreDamaged: the columns contradict each other.
@@ -67,7 +71,8 @@ def read_rows(
             chosen = first_rows(chosen, rows_max)
         if count_of(chosen) == 0:
             return None
-        return decode(data, header, chosen, columns, sensor_names=sensor_names)
+        wanted = chosen_values(header.values, columns, metadata)
+        return decode(data, header, chosen, wanted, sensor_names=sensor_names)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, pa.ArrowInvalid) as error:
         raise StoreDamaged(f"{name} contradicts itself ({error})") from error
 
@@ -92,15 +97,14 @@ def decode(
     data: Data,
     header: Header,
     chosen: Selection,
-    columns: Sequence[str] | None = None,
+    wanted: Mapping[str, Column],
     *,
     sensor_names: bool = True,
 ) -> Rows:
-    """The chosen rows; with only these values where columns are named."""
+    """The chosen rows with the wanted ones of the header's values."""
     count = count_of(chosen)
     code, lon, lat = _decode_positions(data, header, chosen)
     sensor, sensor_hash = _decode_sensors(data, header, chosen, count, named=sensor_names)
-    names = header.values if columns is None else [n for n in columns if n in header.values]
     return Rows(
         time=ints_at(data, header.fixed["time"], chosen, count),
         lon=lon,
@@ -110,7 +114,9 @@ def decode(
         deleted=ints_at(data, header.fixed["deleted"], chosen, count).astype(np.bool_),
         sensor=sensor,
         sensor_hash=sensor_hash,
-        values={name: _decode_value(data, header.values[name], chosen, count) for name in names},
+        values={
+            name: _decode_value(data, column, chosen, count) for name, column in wanted.items()
+        },
     )
 
 
@@ -194,6 +200,8 @@ def _decode_value(data: Data, column: Column, chosen: Selection, count: int) -> 
     if column.kind == "bits":
         packed = buffer_of(data, column.buffers[0], np.uint8)
         numbers: npt.NDArray[Any] = np.unpackbits(packed, bitorder="little")[chosen].astype(bool)
+    elif column.kind == "const":
+        numbers = np.full(count, column.parameters[2], _CONST_TYPES[letter])
     elif column.kind == "raw":
         numbers = buffer_of(data, column.buffers[0], "<f8")[chosen].copy()
     else:
@@ -212,7 +220,9 @@ def _decode_value(data: Data, column: Column, chosen: Selection, count: int) -> 
 def _decode_texts(data: Data, column: Column, chosen: Selection, nulls: Bools | None) -> pa.Array:
     letter = column.parameters[0]
     texts = texts_of(data, column.buffers, column.parameters[2:5], letter)
-    if column.kind == "codes":
+    if len(texts) == 1:
+        indices: npt.NDArray[Any] = np.zeros(count_of(chosen), np.uint8)
+    elif column.kind == "codes":
         indices = buffer_of(data, column.buffers[2], column.parameters[5])[chosen]
     else:
         indices = _positions(chosen)

@@ -24,6 +24,8 @@ class Scan:
         spans: sorted, disjoint, half-open code intervals that rows must lie in; None is all.
         sensors: names that rows must have; None is all.
         columns: value names to return; None is all. Names that a block lacks come back absent.
+        metadata: of the names that begin with "@", those to return where `columns` is None; None
+            is all.
         deletions: return deleted records too (marked in `Rows.deleted`): where several nodes
             read one cell, a deletion at one must win over an older version at another.
         sensor_names: False where nobody looks at them: `Rows.sensor` then holds empty texts,
@@ -45,6 +47,7 @@ class Scan:
     deletions: bool = False
     sensor_names: bool = True
     ordered: bool = True
+    metadata: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

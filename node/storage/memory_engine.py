@@ -176,7 +176,7 @@ class MemoryEngine:
         part = found[:count]
         resume = rows.key(int(part[-1])) if len(found) > count else None
         wanted = rows.take(part if scan.deletions else part[~rows.deleted[part]])
-        wanted = select_columns(wanted, scan.columns)
+        wanted = select_columns(wanted, scan.columns, scan.metadata)
         if not scan.sensor_names:
             wanted = without_sensor_names(wanted)
         return Step(wanted, resume, rows_read=len(rows))

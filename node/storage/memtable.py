@@ -72,7 +72,7 @@ def with_rows(segments: Segments, rows: Rows, *, rows_max: int) -> Segments:
         older = kept.pop().rows
         added.append(older)
         count += len(older)
-    # Older rows first: it makes no difference which of equal ones is kept, but runs sort faster.
+    # Older rows first: of equal versions the one that was stored first is kept.
     return (*kept, make_segment(concat_rows(added[::-1])))
 
 

@@ -117,6 +117,9 @@ def merge_slice(
         absorbed = mine
     else:
         absorbed = _absorbed(column, mine, len(rows), settings)
+    # Runs are numbered as they are made, and smaller ones are absorbed first: what lies in a
+    # greater run came later. Of equal versions the one that was stored first is kept.
+    absorbed = absorbed[np.argsort(column["run"][absorbed], kind="stable")]
     blocks = column["block"][absorbed]
     conflicts = 0
     if len(blocks):

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from node.records import Bools, Key, Rows, concat_rows, empty_rows, join_sorted, newest_rows
 from node.storage.block_cache import BlockCache
 from node.storage.block_index import BlockIndex, Entry
@@ -31,6 +33,8 @@ from node.storage.view import CollectionView
 from zring.digest import UInt64s
 
 HASH_MAX = (1 << 64) - 1
+MEMORY_AGE = 1 << 62
+"""Above the number of any run: rows in memory came later than those in blocks."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,9 @@ class _Found:
     safe: Key | None
     rows_read: int
     blocks_read: int
+    ages: list[int] = field(default_factory=list)
+    """Of each part: the run of its block; of memory, more than that. What came later is in greater
+    ones (`node.storage.merger`)."""
     runs: set[tuple[int, int]] = field(default_factory=set)
     """Slice and run of every block that rows came from."""
 
@@ -72,7 +79,7 @@ def run_step(
         # Versions are settled by all values, not only by those that were asked for.
         found = _gather(request, view, cache, txn, settings, None)
         rows, _ = _newest_of(found, ordered=scan.ordered)
-        rows = select_columns(rows, scan.columns)
+        rows = select_columns(rows, scan.columns, scan.metadata)
     if request.padding:
         rows = rows.where(_inside_box(scan, rows))
     if rows.deleted.any() and not scan.deletions:
@@ -89,6 +96,9 @@ def _newest_of(found: _Found, *, ordered: bool) -> tuple[Rows, bool]:
     if len(found.parts) == 1 and found.safe is None:
         return found.parts[0], False
     in_order = ordered or found.may_repeat
+    if found.may_repeat:
+        # Of equal versions the one that was stored first is kept.
+        found.parts = [found.parts[at] for at in np.argsort(found.ages)]
     rows = join_sorted(found.parts) if in_order else concat_rows(found.parts)
     if found.safe is not None and len(rows):
         below = key_below(found.safe)
@@ -118,7 +128,7 @@ def _gather(
 ) -> _Found:
     found = _Found([], 0, None, 0, 0)
     _gather_blocks(request, view.index, cache, txn, settings, columns, found)
-    for segment in (*view.active, *view.frozen):
+    for segment in (*view.frozen, *view.active):
         if segment.meets(request.scan):
             _gather_segment(request, segment, settings, columns, found)
     return found
@@ -157,6 +167,7 @@ def _gather_blocks(
             within=slice(start.row, stop),
             rows_max=taken_max,
             columns=columns,
+            metadata=request.scan.metadata,
             sensor_names=request.scan.sensor_names,
             name=f"block {block}",
         )
@@ -165,6 +176,7 @@ def _gather_blocks(
         if rows is None:
             continue
         found.parts.append(rows)
+        found.ages.append(run)
         found.runs.add((slice_start, run))
         if len(rows) == taken_max and (safe is None or rows.key(-1) < safe):
             # The block may have more: everything below its last row taken is certain.
@@ -222,7 +234,7 @@ def _gather_segment(
     if found.safe is not None:
         high_code = min(high_code, found.safe.code)
     start, stop = rows.code.searchsorted((low_code, high_code + 1))
-    part = select_columns(rows.slice(int(start), int(stop)), columns)
+    part = select_columns(rows.slice(int(start), int(stop)), columns, scan.metadata)
     if not len(part):
         return
     if not scan.sensor_names:
@@ -237,6 +249,7 @@ def _gather_segment(
             found.safe = last
     if len(at):
         found.parts.append(part.take(at))
+        found.ages.append(MEMORY_AGE + len(found.parts))
         found.memory_rows += len(at)
 
 

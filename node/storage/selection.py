@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from node.metadata import chosen_values
 from node.records import Bools, Key, Rows
 from node.storage.engine import Scan
 from zring.digest import UInt64s, hash_text
@@ -80,8 +81,10 @@ def empty_texts(count: int) -> pa.StringArray:
     return pa.StringArray.from_buffers(count, offsets, pa.py_buffer(b""))
 
 
-def select_columns(rows: Rows, columns: tuple[str, ...] | None) -> Rows:
-    """The same rows with only the named values, as far as they exist."""
-    if columns is None:
+def select_columns(
+    rows: Rows, columns: tuple[str, ...] | None, metadata: tuple[str, ...] | None
+) -> Rows:
+    """The same rows with only the values that a scan wants, as far as they exist."""
+    if columns is None and metadata is None:
         return rows
-    return rows.with_values({name: rows.values[name] for name in columns if name in rows.values})
+    return rows.with_values(chosen_values(rows.values, columns, metadata))

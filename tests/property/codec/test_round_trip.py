@@ -22,6 +22,7 @@ from node.codec.ndjson import rows_to_ndjson
 from node.codec.parquet import rows_to_parquet
 from node.codec.times import texts_to_times, times_to_texts
 from node.config import Limits
+from node.metadata import is_metadata
 from node.records import JSON, Rows, json_text, record_digests
 from zring.domain import DEMO_DOMAIN
 
@@ -41,6 +42,8 @@ KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     'odd "name"\n': (pa.string(), TEXTS),
     "bytes": (pa.binary(), st.binary(max_size=8)),
     "tree": (JSON, TREES),
+    "@ingested": (pa.int64(), st.integers(-(1 << 53), 1 << 53)),
+    "@source": (pa.string(), TEXTS),
 }
 LIMITS = Limits()
 
@@ -96,6 +99,8 @@ def test_what_is_written_is_read_again(media_type: str, rows: Rows) -> None:
     assert not decoded.rejections
     assert (record_digests("c", decoded.rows) == record_digests("c", rows)).all()
     assert decoded.rows.sensor.equals(rows.sensor)
+    for name in filter(is_metadata, rows.values):  # no digest tells these
+        assert decoded.rows.values[name].equals(rows.values[name])
 
 
 @given(rows=some_rows())
