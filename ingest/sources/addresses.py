@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ingest.errors import SourceRefused
+from ingest.errors import SettingsInvalid
 
 
 def split_address(
@@ -14,7 +14,7 @@ def split_address(
         port_min: 0 where the system may choose a free port.
 
     Raises:
-        SourceRefused: names the setting.
+        SettingsInvalid: names the setting.
     """
     rest = text
     scheme, separator, after = text.partition("://")
@@ -23,5 +23,5 @@ def split_address(
     host, colon, port = rest.rpartition(":")
     digits = port.isascii() and port.isdigit()
     if not (colon and host and digits and port_min <= int(port) < 1 << 16) or "/" in rest:
-        raise SourceRefused(f"{setting}={text} is no address; write HOST:PORT")
+        raise SettingsInvalid(f"{setting}={text} is no address; write HOST:PORT")
     return host.removeprefix("[").removesuffix("]"), int(port)

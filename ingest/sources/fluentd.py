@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.errors import SourceRefused
+from ingest.errors import SettingsInvalid
 from ingest.sources.addresses import split_address
 from ingest.sources.fluentd_server import Door, ForwardServer, Received, make_tls
 from ingest.sources.source import Lag, Messages
@@ -50,14 +50,14 @@ class FluentdSettings:
     def __post_init__(self) -> None:
         host, _ = split_address(self.listen, setting="fluentd.listen", port_min=0)
         if not self.shared_key and not self.insecure and not is_loopback(f"{host}:1"):
-            raise SourceRefused(
+            raise SettingsInvalid(
                 f"fluentd.listen={self.listen} is reachable from other machines; give "
                 "fluentd.shared_key, or fluentd.insecure=true where the network itself is closed"
             )
         if self.users and not self.shared_key:
-            raise SourceRefused("fluentd.users needs fluentd.shared_key")
+            raise SettingsInvalid("fluentd.users needs fluentd.shared_key")
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise SourceRefused("fluentd.tls_cert and fluentd.tls_key come together")
+            raise SettingsInvalid("fluentd.tls_cert and fluentd.tls_key come together")
 
 
 class FluentdSource:
@@ -121,6 +121,9 @@ class FluentdSource:
 
     def lost_streams(self) -> Sequence[str]:
         return ()
+
+    def keep_alive(self) -> None:
+        pass  # the server's own thread answers senders; what they may send meanwhile is bounded
 
     def lag(self) -> Lag:
         return Lag(0 if self._server is None else self._server.waiting_count(), {})

@@ -24,8 +24,21 @@ class Kind:
     needs: str = "zring"
 
 
+STREAMS = "zring[streams]"
+
 KINDS: Mapping[str, Kind] = {
     "files": Kind("ingest.sources.files:FilesSettings", "ingest.sources.files:FilesSource"),
+    "fluentd": Kind(
+        "ingest.sources.fluentd:FluentdSettings", "ingest.sources.fluentd:FluentdSource"
+    ),
+    "mqtt": Kind(
+        "ingest.sources.mqtt_settings:MqttSettings", "ingest.sources.mqtt:MqttSource", STREAMS
+    ),
+    "zeromq": Kind(
+        "ingest.sources.zeromq_settings:ZeromqSettings",
+        "ingest.sources.zeromq:ZeromqSource",
+        STREAMS,
+    ),
 }
 
 

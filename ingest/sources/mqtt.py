@@ -122,6 +122,11 @@ class MqttSource:
     def lost_streams(self) -> Sequence[str]:
         return ()
 
+    def keep_alive(self) -> None:
+        assert self._connection is not None
+        if self._connection.trouble is not None and not len(self._arrivals):
+            raise self._connection.trouble
+
     def lag(self) -> Lag:
         return Lag(None, {})
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.errors import SourceRefused
+from ingest.errors import SettingsInvalid
 from ingest.sources.addresses import split_address
 
 SCHEMES = ("mqtt", "mqtts")
@@ -65,7 +65,7 @@ class MqttSettings:
 
 def _require(valid: bool, message: str) -> None:
     if not valid:
-        raise SourceRefused(message)
+        raise SettingsInvalid(message)
 
 
 def is_filter(text: str) -> bool:

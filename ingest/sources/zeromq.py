@@ -130,6 +130,9 @@ class ZeromqSource:
     def lost_streams(self) -> Sequence[str]:
         return ()
 
+    def keep_alive(self) -> None:
+        pass  # ZeroMQ's own thread keeps the connections
+
     def lag(self) -> Lag:
         return Lag(None, {})
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ingest.errors import SourceRefused
+from ingest.errors import SettingsInvalid
 
 PATTERNS = ("pull", "sub", "router")
 LOCAL = ("tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://", "inproc://")
@@ -30,14 +30,14 @@ class ZeromqSettings:
 
     def __post_init__(self) -> None:
         if self.pattern not in PATTERNS:
-            raise SourceRefused(
+            raise SettingsInvalid(
                 f"zeromq.pattern={self.pattern} is unknown; use {', '.join(PATTERNS)}"
             )
         if not self.bind and not self.connect:
-            raise SourceRefused("zeromq: give bind or connect, for example tcp://127.0.0.1:5556")
+            raise SettingsInvalid("zeromq: give bind or connect, for example tcp://127.0.0.1:5556")
         opened = [text for text in self.bind if not text.startswith(LOCAL)]
         if opened and not self.insecure:
-            raise SourceRefused(
+            raise SettingsInvalid(
                 f"zeromq.bind={opened[0]} is reachable from other machines; give "
                 "zeromq.insecure=true where the network itself is closed"
             )
@@ -46,4 +46,4 @@ class ZeromqSettings:
             ("message_bytes_max", self.message_bytes_max),
         ):
             if value < 1:
-                raise SourceRefused(f"zeromq.{name}={value} is less than 1")
+                raise SettingsInvalid(f"zeromq.{name}={value} is less than 1")

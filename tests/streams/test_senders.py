@@ -7,7 +7,7 @@ import pytest
 import zmq
 from fluent import sender
 
-from ingest.errors import SourceRefused
+from ingest.errors import IngestError
 from ingest.sources.fluentd import FluentdSettings, FluentdSource
 from ingest.sources.source import Messages, Source
 from ingest.sources.zeromq import STORED, ZeromqSource
@@ -137,5 +137,5 @@ def test_requests_are_answered_after_the_acknowledgement_and_not_before(
     ],
 )
 def test_wrong_settings_are_named(given: dict[str, object], named: str) -> None:
-    with pytest.raises(SourceRefused, match=named):
+    with pytest.raises(IngestError, match=named):
         ZeromqSource("wrong", ZeromqSettings(**given)).open()  # type: ignore[arg-type]
