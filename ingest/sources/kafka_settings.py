@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.errors import SourceRefused
+from ingest.errors import SettingsInvalid, SourceRefused
 
 CLIENTS = ("confluent", "pykafka")
 OFFSET_RESETS = ("earliest", "latest")
@@ -48,27 +48,27 @@ class KafkaSettings:
         """Check what can be checked without a broker.
 
         Raises:
-            SourceRefused: a value is wrong or contradicts another.
+            SettingsInvalid: a value is wrong or contradicts another.
         """
         for name in ("brokers", "topics"):
             if not getattr(self, name) or not all(getattr(self, name)):
-                raise SourceRefused(f"kafka {name}={getattr(self, name)!r}: name at least one")
+                raise SettingsInvalid(f"kafka.{name}={getattr(self, name)!r}: name at least one")
         for broker in self.addresses():
             host, _, port = broker.rpartition(":")
             if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-                raise SourceRefused(f"kafka brokers={broker!r} is not HOST:PORT")
+                raise SettingsInvalid(f"kafka.brokers={broker!r} is not HOST:PORT")
         if not self.group:
-            raise SourceRefused("kafka group is empty; processes that share a topic share a name")
+            raise SettingsInvalid("kafka group is empty; processes that share a topic share a name")
         for name, value, known in (
             ("client", self.client, CLIENTS),
             ("offset_reset", self.offset_reset, OFFSET_RESETS),
         ):
             if value not in known:
-                raise SourceRefused(f"kafka {name}={value!r} is not one of {', '.join(known)}")
+                raise SettingsInvalid(f"kafka.{name}={value!r} is not one of {', '.join(known)}")
         if self.sasl_password and self.sasl_password_file is not None:
-            raise SourceRefused("kafka sasl_password and sasl_password_file are both given")
+            raise SettingsInvalid("kafka sasl_password and sasl_password_file are both given")
         if bool(self.sasl_user) != bool(self.sasl_mechanism) and self.sasl_user:
-            raise SourceRefused("kafka sasl_user needs sasl_mechanism (PLAIN, SCRAM-SHA-256, …)")
+            raise SettingsInvalid("kafka sasl_user needs sasl_mechanism (PLAIN, SCRAM-SHA-256, …)")
 
     def addresses(self) -> list[str]:
         """`HOST:PORT` of each broker; one text may name several, with commas."""
@@ -86,7 +86,7 @@ class KafkaSettings:
             return self.sasl_password_file.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SourceRefused(
-                f"kafka sasl_password_file={self.sasl_password_file}: {error}"
+                f"kafka.sasl_password_file={self.sasl_password_file}: {error}"
             ) from None
 
     def librdkafka(self) -> dict[str, str]:

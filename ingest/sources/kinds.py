@@ -31,6 +31,11 @@ KINDS: Mapping[str, Kind] = {
     "fluentd": Kind(
         "ingest.sources.fluentd:FluentdSettings", "ingest.sources.fluentd:FluentdSource"
     ),
+    "kafka": Kind(
+        "ingest.sources.kafka_settings:KafkaSettings",
+        "ingest.sources.kafka:make_kafka_source",
+        STREAMS,
+    ),
     "mqtt": Kind(
         "ingest.sources.mqtt_settings:MqttSettings", "ingest.sources.mqtt:MqttSource", STREAMS
     ),
@@ -63,13 +68,12 @@ def make_source(kind: str, name: str, settings: Any) -> Source:
     """
     entry = _kind(kind)
     try:
-        make = _load(entry.source)
+        made: Source = _load(entry.source)(name, settings)
     except ModuleNotFoundError as error:
         raise SourceRefused(
             f"a source of kind {kind!r} needs the module {error.name}; "
             f"install {entry.needs} (pip install '{entry.needs}')"
         ) from None
-    made: Source = make(name, settings)
     return made
 
 

@@ -225,8 +225,8 @@ def test_a_slow_store_loses_nothing(client: str, broker: Broker, topic: str) -> 
             _, messages = next(coming)
             if messages is not None:
                 found.append(messages)
-            for _ in range(3):
-                source.keep_alive()
+                for _ in range(3):
+                    source.keep_alive()
             return sum(map(len, found)) == 20_000
 
         wait_until(has_some, "all messages between pauses")
