@@ -5,6 +5,7 @@
     │   └── UnknownFormat    no format recognises the file
     ├── MappingNeeded        the input does not say something that only the user can say
     ├── SettingsInvalid      a setting of a source, its mapping or its dead letters is wrong
+    ├── DeadLettersRefused   the place for dead letters takes none now
     ├── SourceRefused        a source that will not work until a person changes something
     └── SourceLost           a source that is away; it is tried again
 
@@ -38,6 +39,13 @@ class SettingsInvalid(IngestError):
     """Raised for a setting that is unknown, absent or wrong; the message names it."""
 
     status = 400
+
+
+class DeadLettersRefused(IngestError):
+    """Raised when dead letters cannot be made durable; make room, the pump waits meanwhile."""
+
+    retryable = True
+    status = 507
 
 
 class SourceRefused(IngestError):

@@ -8,6 +8,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ingest.commands.audit import audit
+from ingest.commands.check import check
+from ingest.commands.run import run
 from ingest.errors import IngestError
 from ingest.formats import DECODERS, STATION_TABLE, Context
 from ingest.formats.column_mapping import ColumnMapping, parse_pairs
@@ -27,10 +30,11 @@ from zring.errors import ZringError
 
 @click.group()
 def ingest() -> None:
-    """Bring records in: from files, or generated."""
+    """Bring records in: from files and streams, or generated."""
 
 
-ingest.add_command(generate)
+for command in (generate, run, check, audit):
+    ingest.add_command(command)
 
 
 @ingest.command()

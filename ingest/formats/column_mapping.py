@@ -67,6 +67,15 @@ class ColumnMapping:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise MappingNeeded(f"the mapping file is no TOML: {error}") from None
+        return cls.from_table(document)
+
+    @classmethod
+    def from_table(cls, document: Mapping[str, Any]) -> Self:
+        """The same from a table of another TOML file.
+
+        Raises:
+            MappingNeeded: an unknown key, or a value of another type.
+        """
         known = {"map", "constant", "types", "time_format", "zone", "only_mapped"}
         unknown = sorted(set(document) - known)
         if unknown:

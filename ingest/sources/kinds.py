@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ingest.deadletters import DeadLetterSink
 from ingest.errors import SettingsInvalid, SourceRefused
 from ingest.sources.source import Source
 
@@ -17,11 +18,17 @@ class Kind:
         settings: `module:Class` of its frozen settings; must import without the kind's library.
         source: `module:callable`, called with (name, settings); what it imports may be absent.
         needs: what to install when it is.
+        letters: `module:callable` for `dead_letters = "topic:NAME"`, called with (the source's
+            settings, NAME), gives a `DeadLetterSink`; empty where a kind has no topics.
+        expected: `module:callable` for `zring ingest audit`, called with the source's settings:
+            stream → (first, stop), the half-open range of sequences that were acknowledged.
     """
 
     settings: str
     source: str
     needs: str = "zring"
+    letters: str = ""
+    expected: str = ""
 
 
 STREAMS = "zring[streams]"
@@ -66,15 +73,49 @@ def make_source(kind: str, name: str, settings: Any) -> Source:
         SettingsInvalid: no such kind.
         SourceRefused: its library is not installed.
     """
-    entry = _kind(kind)
+    made: Source = _made(kind, _kind(kind).source, name, settings)
+    return made
+
+
+def make_topic_letters(kind: str, settings: Any, topic: str) -> DeadLetterSink:
+    """A sink of dead letters on the broker of a source.
+
+    Raises:
+        SettingsInvalid: the kind has no topics.
+        SourceRefused: its library is not installed, or the topic cannot be used.
+    """
+    place = _kind(kind).letters
+    if not place:
+        raise SettingsInvalid(
+            f"dead_letters = 'topic:{topic}': a source of kind {kind!r} has no topics; give a path"
+        )
+    made: DeadLetterSink = _made(kind, place, settings, topic)
+    return made
+
+
+def expected_sequences(kind: str, settings: Any) -> Mapping[str, tuple[int, int]] | None:
+    """Stream → (first, stop) of what a source has acknowledged; None where it cannot say.
+
+    Raises:
+        SourceRefused: its library is not installed, or it does not answer.
+    """
+    place = _kind(kind).expected
+    if not place:
+        return None
+    found: Mapping[str, tuple[int, int]] = _made(kind, place, settings)
+    return found
+
+
+def _made(kind: str, place: str, *arguments: Any) -> Any:
+    """Import what a place names and call it; a library may be imported as late as in the call."""
     try:
-        made: Source = _load(entry.source)(name, settings)
+        return _load(place)(*arguments)
     except ModuleNotFoundError as error:
+        needs = _kind(kind).needs
         raise SourceRefused(
             f"a source of kind {kind!r} needs the module {error.name}; "
-            f"install {entry.needs} (pip install '{entry.needs}')"
+            f"install {needs} (pip install '{needs}')"
         ) from None
-    return made
 
 
 def _kind(kind: str) -> Kind:

@@ -1,0 +1,118 @@
+"""Files that grow as a source: the contract, rotation, and what survives."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import SourceRefused
+from ingest.sources import Source
+from ingest.sources.files import FilesSettings, FilesSource
+from tests.streams.contract import SourceContract, numbered, opened, payloads, poll_all
+
+
+class FilesCase:
+    """One file in a folder."""
+
+    redelivers = orders = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "logs"
+        self.folder.mkdir()
+        self.path = self.folder / "log.ndjson"
+        self.path.touch()
+        self.position = folder / "position.json"
+
+    def produce(self, bodies: Sequence[bytes]) -> None:
+        with self.path.open("ab") as stream:
+            stream.writelines(body + b"\n" for body in bodies)
+
+    def source(self, **settings: object) -> Source:
+        made = {"paths": (str(self.folder / "log.ndjson"),), "position": self.position, **settings}
+        return FilesSource("files", FilesSettings(**made))  # type: ignore[arg-type]
+
+    def refused(self) -> Source:
+        return self.source(paths=(str(self.folder / "absent.ndjson"),), follow=False)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> FilesCase:
+    return FilesCase(tmp_path)
+
+
+class TestFiles(SourceContract):
+    """The contract."""
+
+
+def test_a_rotated_file_is_read_to_its_end_before_the_new_one(case: FilesCase) -> None:
+    with opened(case.source()) as source:
+        case.produce(numbered(0, 3))
+        first = poll_all(source, 3)
+        case.produce(numbered(3, 6))
+        case.path.rename(case.folder / "log.1")
+        case.produce(numbered(6, 9))
+        rest = poll_all(source, 6)
+        assert payloads([*first, *rest]) == numbered(0, 9)
+        sequences = [at for messages in (*first, *rest) for at in messages.sequences.tolist()]
+        assert sequences == list(range(9))
+        assert {messages.stream for messages in rest} == {str(case.path)}
+        source.acknowledge(first[0])
+
+
+def test_a_file_renamed_while_nobody_looked_is_found_again(case: FilesCase) -> None:
+    case.produce(numbered(0, 4))
+    with opened(case.source()) as source:
+        (messages,) = poll_all(source, 4)
+        source.acknowledge(messages)
+        case.produce(numbered(4, 6))
+    case.path.rename(case.folder / "log.ndjson.1")
+    case.produce(numbered(6, 8))
+    with opened(case.source()) as source:
+        assert payloads(poll_all(source, 4)) == numbered(4, 8)
+
+
+def test_a_truncated_file_begins_again(case: FilesCase) -> None:
+    case.produce(numbered(0, 10))
+    with opened(case.source()) as source:
+        for messages in poll_all(source, 10):
+            source.acknowledge(messages)
+        os.truncate(case.path, 0)
+        case.produce(numbered(10, 12))
+        (messages,) = poll_all(source, 2)
+        assert payloads([messages]) == numbered(10, 12)
+        assert messages.sequences.tolist() == [10, 11]
+
+
+def test_a_line_counts_when_its_end_is_there(case: FilesCase) -> None:
+    with opened(case.source()) as source, case.path.open("ab") as stream:
+        stream.write(b'{"number": 0}\n{"num')
+        stream.flush()
+        assert payloads(poll_all(source, 1)) == numbered(0, 1)
+        assert not source.poll(0)
+        stream.write(b'ber": 1}\n')
+        stream.flush()
+        assert payloads(poll_all(source, 1)) == numbered(1, 2)
+
+
+def test_a_file_that_is_not_followed_ends(case: FilesCase) -> None:
+    case.produce(numbered(0, 2))
+    with case.path.open("ab") as stream:
+        stream.write(b"\n \n" + numbered(2, 3)[0])
+    with opened(case.source(follow=False)) as source:
+        assert payloads(poll_all(source, 3)) == numbered(0, 3)
+        assert not source.poll(0) and source.is_at_end()
+
+
+def test_lines_of_csv_come_below_their_header(case: FilesCase) -> None:
+    path = case.folder / "table.csv"
+    path.write_bytes(b"a,b\r\n1,2\r\n3,4\r\n")
+    with opened(case.source(paths=(str(path),), follow=False)) as source:
+        found = payloads(poll_all(source, 2))
+    assert found == [b"a,b\n1,2\r", b"a,b\n3,4\r"]
+
+
+def test_a_damaged_position_is_refused(case: FilesCase) -> None:
+    case.position.write_text('{"version": 1, "files": [{"file": 7}]')
+    with pytest.raises(SourceRefused, match="position"):
+        case.source().open()
