@@ -71,7 +71,7 @@ def test_commands_exist_with_these_options(block: Block) -> None:
             if program == "zring":
                 check_zring(words[1:])
             else:
-                assert program in PROGRAMS, part
+                assert program in PROGRAMS or (ROOT / words[0]).is_file(), part
                 if program == "make":
                     assert {word for word in words[1:] if "=" not in word} <= targets, part
 

@@ -1,0 +1,39 @@
+"""Planted faults in a stream are found, stored, told as alerts and cached for an hour."""
+
+from pathlib import Path
+
+import orjson
+import redis
+
+from ingest.demo.nodes import LocalCluster
+from node.client import Client
+from tests.analytics.streaming.conftest import read_topic, run_job
+from tests.analytics.streaming.material import bodies, make_stream
+from tests.streams.broker import Broker
+
+
+def test_planted_spikes_are_found_and_told(
+    broker: Broker, nodes: LocalCluster, client: Client, cache: str, tmp_path: Path
+) -> None:
+    broker.create_topic("faults")
+    broker.create_topic("alerts")
+    records = make_stream(900)
+    planted = {("s1", "2024-05-01T00:09:00Z"), ("s4", "2024-05-01T00:13:20Z")}
+    for record in records:
+        if (record["sensor"], record["time"]) in planted:
+            record["values"]["temp"] += 25.0
+    broker.produce("faults", bodies(records))
+    run_job(
+        "anomalies", "--brokers", broker.address, "--topic", "faults", "--url", nodes.urls[0],
+        "--checkpoint", str(tmp_path / "state"), "--alerts-topic", "alerts", "--limit", "8",
+        "--to", "zring", "--to", "redis", "--redis", cache, "--once", folder=tmp_path,
+    )  # fmt: skip
+    rows = client.query("faults.anomalies").table.to_pylist()
+    assert {(row["station"], f"{row['time']:%Y-%m-%dT%H:%M:%SZ}") for row in rows} == planted
+    assert all(abs(row["score"]) > 8 for row in rows)
+    alerts = [orjson.loads(message) for message in read_topic(broker, "alerts")]
+    assert {alert["sensor"] for alert in alerts} == {"s1/temp", "s4/temp"}
+    with redis.Redis.from_url(cache) as cached:
+        value = orjson.loads(cached.get("faults.anomalies:s4/temp"))
+        assert value["time"].startswith("2024-05-01T00:13:20")
+        assert 3_000 < cached.ttl("faults.anomalies:s4/temp") <= 3_600
