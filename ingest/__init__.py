@@ -19,7 +19,7 @@ with the package); `formats` (bytes to columns, pure); `generate` (seeded record
 file); `messages` (bodies of messages to checked records, many at once); `sources` (where messages
 come from).
 Files to nodes: `sender` (batches on their way while the next ones are decoded), `rejects`,
-`recording`, `loading` (every row accounted for), `summary`, `files` and `generating` (commands).
+`recording`, `loading` (every row accounted for), `summary`, `files` (its command).
 Streams to nodes: `storing` (one batch, whatever the nodes answer), `provenance`, `deadletters`,
 `account`, `pump`; `stream_settings`, `running`, `live_line`, `metrics`, `retrying`, `audit` and
 `commands` make services of pumps.

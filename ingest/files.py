@@ -1,4 +1,4 @@
-"""`zring ingest files` and `zring ingest generate`: from files and seeds to a cluster."""
+"""`zring ingest files`: from files to a cluster."""
 
 import time
 from pathlib import Path
@@ -10,12 +10,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from ingest.commands.audit import audit
 from ingest.commands.check import check
+from ingest.commands.kafka import kafka
 from ingest.commands.run import run
 from ingest.errors import IngestError
 from ingest.formats import DECODERS, STATION_TABLE, Context
 from ingest.formats.column_mapping import ColumnMapping, parse_pairs
 from ingest.formats.station_table import StationTable, read_station_table
-from ingest.generating import generate
 from ingest.loading import FileOutcome, Loader, find_files, totals
 from ingest.rejects import RejectFile
 from ingest.sender import Sender
@@ -30,10 +30,10 @@ from zring.errors import ZringError
 
 @click.group()
 def ingest() -> None:
-    """Bring records in: from files and streams, or generated."""
+    """Bring records in: from files and streams."""
 
 
-for command in (generate, run, check, audit):
+for command in (run, check, audit, kafka):
     ingest.add_command(command)
 
 

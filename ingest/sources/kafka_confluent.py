@@ -16,15 +16,19 @@ from confluent_kafka import (
 )
 
 from ingest.errors import SourceLost, SourceRefused
+from ingest.sources.kafka_cluster import (
+    UNKNOWN_TOPIC,
+    check_topics,
+    error_text,
+    made_or_refused,
+    raise_refusal,
+)
 from ingest.sources.kafka_positions import Place, Positions, Receipt, stream_name
 from ingest.sources.kafka_settings import KafkaSettings
 from ingest.sources.pieces import cut_pieces
 from ingest.sources.source import POLL_BYTES_MAX, POLL_MESSAGES_MAX, Lag, Messages
 from zring.morton import Int64s
 
-OPEN_DEADLINE_S = 4.0
-OPEN_STEP_S = 1.0
-"""After each step the errors that came meanwhile are looked at: a wrong password is known soon."""
 ASK_DEADLINE_S = 5.0
 LINGER_S = 0.02
 """How long a poll that has a message waits for more: the price in delay of larger batches."""
@@ -57,22 +61,6 @@ DEFAULTS: Mapping[str, str] = {
     "log_level": "0",
 }
 
-_REFUSED = frozenset(
-    (
-        KafkaError._AUTHENTICATION,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.INVALID_GROUP_ID,
-        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._SSL,
-    )
-)
-_UNKNOWN_TOPIC = frozenset(
-    (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-)
 _UNREADABLE = frozenset((KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION))
 """Of one message or one batch of them, which the client passes over."""
 
@@ -85,7 +73,7 @@ class ConfluentSource:
     """
 
     def __init__(self, name: str, settings: KafkaSettings) -> None:
-        self._name, self._settings = name, settings
+        self._name, self._settings, self._who = name, settings, f"source {name}"
         self._positions = Positions()
         self._consumer: Consumer | None = None
         self._errors: list[KafkaError] = []
@@ -103,16 +91,12 @@ class ConfluentSource:
         """See `Source`."""
         if self._consumer is not None:
             return
-        try:
-            consumer = Consumer(
-                {
-                    **consumer_settings(self._settings),
-                    "error_cb": self._errors.append,
-                    "on_commit": self._commit_ended,
-                }
-            )
-        except (KafkaException, ValueError, TypeError) as error:
-            raise SourceRefused(f"source {self._name}: {_text(error)}") from None
+        told: dict[str, Any] = {
+            **consumer_settings(self._settings),
+            "error_cb": self._errors.append,
+            "on_commit": self._commit_ended,
+        }
+        consumer: Any = made_or_refused(lambda: Consumer(told), who=self._who)
         self._errors.clear()
         self._consumer = consumer
         try:
@@ -200,62 +184,23 @@ class ConfluentSource:
             raise SourceLost(f"source {self._name} is closed")
         return self._consumer
 
-    def _check_topics(self, consumer: Consumer) -> None:
-        """Wait until the cluster answers and has the topics."""
-        deadline_s = time.monotonic() + OPEN_DEADLINE_S
-        for topic in self._settings.topics:
-            while True:
-                try:
-                    listed = consumer.list_topics(topic, timeout=OPEN_STEP_S)
-                    break
-                except KafkaException as error:
-                    consumer.poll(0)  # lets the reasons be told
-                    self._raise_refusal()
-                    if time.monotonic() > deadline_s:
-                        raise self._unreachable(error) from None
-            trouble = listed.topics[topic].error
-            if trouble is not None:
-                raise self._refusal(trouble, topic)
-
-    def _unreachable(self, error: KafkaException) -> SourceRefused:
-        reasons = [_text(one) for one in self._errors] or [_text(error)]
-        return SourceRefused(
-            f"source {self._name}: no broker at {', '.join(self._settings.addresses())} answers "
-            f"({reasons[0]}); check --brokers, the network and whether it wants TLS or SASL"
-        )
-
-    def _refusal(self, error: KafkaError, topic: str | None = None) -> SourceRefused:
-        if error.code() in _UNKNOWN_TOPIC:
-            named = topic or ", ".join(self._settings.topics)
-            return SourceRefused(
-                f"source {self._name}: topic {named} does not exist at "
-                f"{', '.join(self._settings.addresses())}; create it or correct its name"
-            )
-        if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
-            return SourceRefused(
-                f"source {self._name}: the broker does not know this user or password "
-                f"({self._settings.sasl_user or 'no user'}, "
-                f"{self._settings.sasl_mechanism or 'no SASL'}): {_text(error)}"
-            )
-        return SourceRefused(f"source {self._name}: {_text(error)}")
-
-    def _raise_refusal(self) -> None:
-        for error in self._errors:
-            if error.code() in _REFUSED or error.fatal():
-                raise self._refusal(error)
-
     def _raise_errors(self) -> None:
         """What the client reported since the last call; most of it mends itself."""
         if not self._errors:
             return
-        self._raise_refusal()
-        if any(error.code() in _UNKNOWN_TOPIC for error in self._errors):
+        raise_refusal(self._errors, self._settings, who=self._who)
+        if any(error.code() in UNKNOWN_TOPIC for error in self._errors):
             # A broker that has just started may not know its topics yet: it is asked itself.
             self._check_topics(self._opened())
         away = [error for error in self._errors if error.code() == KafkaError._ALL_BROKERS_DOWN]
         self._errors.clear()
         if away:
-            raise SourceLost(f"source {self._name}: {_text(away[0])}")
+            raise SourceLost(f"{self._who}: {error_text(away[0])}")
+
+    def _check_topics(self, consumer: Consumer) -> None:
+        check_topics(
+            consumer, self._settings.topics, self._settings, who=self._who, errors=self._errors
+        )
 
     def _consume(self, consumer: Consumer, timeout_s: float) -> list[Message]:
         """What is there, after one message at most LINGER_S longer."""
@@ -436,10 +381,3 @@ def _beyond(polled: list[Messages], bytes_max: int) -> list[Messages]:
 
 def _offsets(taken: Iterable[tuple[Place, int]]) -> list[TopicPartition]:
     return [TopicPartition(topic, number, offset) for (topic, number), offset in taken]
-
-
-def _text(error: Exception | KafkaError) -> str:
-    """What happened, as one line."""
-    inner = error.args[0] if isinstance(error, KafkaException) and error.args else error
-    text = inner.str() if isinstance(inner, KafkaError) else str(inner)
-    return " ".join(text.split())

@@ -42,6 +42,8 @@ KINDS: Mapping[str, Kind] = {
         "ingest.sources.kafka_settings:KafkaSettings",
         "ingest.sources.kafka:make_kafka_source",
         STREAMS,
+        letters="ingest.sources.kafka_letters:KafkaLetters",
+        expected="ingest.sources.kafka_offsets:committed_sequences",
     ),
     "mqtt": Kind(
         "ingest.sources.mqtt_settings:MqttSettings", "ingest.sources.mqtt:MqttSource", STREAMS

@@ -14,6 +14,7 @@ import pytest
 from ingest.demo.nodes import LocalCluster
 from node.cli.main import main
 from tests.cluster.material import make_places
+from tests.docs.checkout import find_command
 from tests.docs.markdown import ROOT, Block, anchors, blocks, commands, links, pages, pattern
 
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
@@ -81,7 +82,8 @@ def check_zring(words: list[str]) -> None:
     context = click.Context(main)
     command: click.Command = main
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        inner = command.get_command(context, words[0])
+        is_first = command is main
+        inner = find_command(words[0]) if is_first else command.get_command(context, words[0])
         assert inner is not None, words
         command, words = inner, words[1:]
     try:

@@ -8,7 +8,8 @@ import pytest
 import node.client
 from node.cli.catalogue import catalogue
 from node.cli.exit_codes import MEANINGS
-from node.cli.main import main
+from node.cli.main import OWN_COMMANDS
+from tests.docs.checkout import OUTSIDE, find_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -18,11 +19,10 @@ def page(name: str) -> str:
 
 
 def commands() -> list[tuple[str, click.Command]]:
-    context = click.Context(main)
     found = []
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None, f"{name} is no command; is the project installed?"
+    for name in (*OWN_COMMANDS, *OUTSIDE):
+        command = find_command(name)
+        assert command is not None, name
         found.append((name, command))
         if isinstance(command, click.Group):
             found.extend((f"{name} {sub}", entry) for sub, entry in command.commands.items())

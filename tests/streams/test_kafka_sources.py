@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -15,6 +15,7 @@ from ingest.sources.kafka_pykafka import PykafkaSource
 from ingest.sources.kafka_settings import KafkaSettings
 from ingest.sources.source import POLL_BYTES_MAX, POLL_MESSAGES_MAX, Messages, Source
 from tests.streams.broker import ANSWER_DEADLINE_S, PASSWORD, USER, Broker
+from tests.streams.contract import SourceContract
 from tests.streams.waiting import wait_until
 
 SOURCES: dict[str, Callable[[str, KafkaSettings], Source]] = {
@@ -95,6 +96,41 @@ def committed(broker: Broker, topic: str) -> int:
     (answer,) = admin.list_consumer_group_offsets([asked]).values()
     (place,) = answer.result(ANSWER_DEADLINE_S).topic_partitions
     return int(place.offset)
+
+
+class KafkaCase:
+    """A topic of one Kafka partition, read by one client."""
+
+    redelivers = orders = True
+
+    def __init__(self, client: str, broker: Broker) -> None:
+        self.client, self.broker, self.topic = client, broker, next(NAMES)
+        broker.create_topic(self.topic)
+
+    def produce(self, bodies: Sequence[bytes]) -> None:
+        self.broker.produce(self.topic, bodies)
+
+    def source(self) -> Source:
+        return make(self.client, self.broker, self.topic)
+
+    def refused(self) -> Source:
+        return make(self.client, self.broker, self.topic, topics=("nowhere",))
+
+
+class TestConfluent(SourceContract):
+    """The contract with the newest broker."""
+
+    @pytest.fixture
+    def case(self, kafka_42: Broker) -> KafkaCase:
+        return KafkaCase("confluent", kafka_42)
+
+
+class TestPykafka(SourceContract):
+    """The contract with the newest broker that it can speak to."""
+
+    @pytest.fixture
+    def case(self, kafka_39: Broker) -> KafkaCase:
+        return KafkaCase("pykafka", kafka_39)
 
 
 @pytest.mark.parametrize(("client", "version"), PAIRS)

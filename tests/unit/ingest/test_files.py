@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from ingest import files as files_module
-from ingest import generating as generating_module
 from ingest.files import ingest
+from ingest.generate.command import generate
+from ingest.generate.targets import http as http_target
 from ingest.loading import find_files
 from node.client.writing import Written
 from node.errors import Unavailable
@@ -67,12 +68,20 @@ def cluster(monkeypatch):
         yield played
 
     monkeypatch.setattr(files_module, "connect", connect)
-    monkeypatch.setattr(generating_module, "connect", connect)
+    monkeypatch.setattr(http_target, "connect", connect)
     return played
 
 
 def _run(*arguments):
-    result = CliRunner().invoke(ingest, [str(argument) for argument in arguments])
+    return _invoke(ingest, arguments)
+
+
+def _generate(*arguments):
+    return _invoke(generate, arguments)
+
+
+def _invoke(command, arguments):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -235,18 +244,18 @@ def test_folders_are_searched_in_order(tmp_path):
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_generated_files_load_again(cluster, tmp_path, suffix):
     path = tmp_path / f"g.{suffix}"
-    assert _run("generate", "--count", "5000", "--to", path).exit_code == 0
+    assert _generate("--count", "5000", "--to", "file", "--output", path).exit_code == 0
     result = _run("files", path, "--json")
     assert json.loads(result.output)["stored"] == 5000
     loaded = pa.concat_tables(cluster.tables["amedas"], promote_options="default")
     cluster.tables.clear()
-    assert _run("generate", "--count", "5000").exit_code == 0
+    assert _generate("--count", "5000").exit_code == 0
     sent = pa.concat_tables(cluster.tables["amedas"])
     for name in ("sensor", "time", "lon", "lat", "temp", "wind", "precipitation1h", "temp_flag"):
         assert loaded[name].to_pylist() == sent[name].to_pylist(), name
 
 
 def test_generate_names_what_it_cannot_do(cluster, tmp_path):
-    assert _run("generate", "--to", tmp_path / "x.docx").exit_code == 2
-    assert _run("generate", "--start", "yesterday").exit_code == 2
-    assert _run("generate", "--start", "2023-01-01T00:00:00").exit_code == 2
+    assert _generate("--to", "file", "--output", tmp_path / "x.docx").exit_code == 2
+    assert _generate("--start", "yesterday").exit_code == 2
+    assert _generate("--start", "2023-01-01T00:00:00").exit_code == 2
