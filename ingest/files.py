@@ -10,8 +10,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from ingest.commands.audit import audit
 from ingest.commands.check import check
+from ingest.commands.fluentd import fluentd
 from ingest.commands.kafka import kafka
+from ingest.commands.mqtt import mqtt
 from ingest.commands.run import run
+from ingest.commands.zeromq import zeromq
 from ingest.errors import IngestError
 from ingest.formats import DECODERS, STATION_TABLE, Context
 from ingest.formats.column_mapping import ColumnMapping, parse_pairs
@@ -33,7 +36,7 @@ def ingest() -> None:
     """Bring records in: from files and streams."""
 
 
-for command in (run, check, audit, kafka):
+for command in (run, check, audit, fluentd, kafka, mqtt, zeromq):
     ingest.add_command(command)
 
 

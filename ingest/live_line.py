@@ -35,7 +35,7 @@ class LiveLine:
     @property
     def every_s(self) -> float:
         """How often `show` should be called."""
-        return REPORT_S if self._live is not None else LINE_S
+        return LINE_S if self._live is None and not self._as_json else REPORT_S
 
     def __enter__(self) -> "LiveLine":
         if self._live is not None:

@@ -9,6 +9,8 @@ from ingest.errors import IngestError
 from ingest.messages import MessageDecoder
 from ingest.pump import Pump, PumpStatistics
 from ingest.sources.kinds import make_source
+from ingest.sources.patient import PatientSource
+from ingest.sources.source import Source
 from ingest.stream_settings import StreamSettings
 from node.client import Client
 from node.client.writing import Written
@@ -22,9 +24,13 @@ ASK_AGAIN_S = 1.0
 JOIN_S = 0.2
 
 
-def make_pump(settings: StreamSettings, client: Client, domain: Domain) -> Pump:
+def make_pump(
+    settings: StreamSettings, client: Client, domain: Domain, *, try_again: bool = False
+) -> Pump:
     """The pump of one source.
 
+    Args:
+        try_again: a source that was refused is opened again later.
     Raises:
         IngestError: a setting that is wrong, a library that is absent.
     """
@@ -32,8 +38,11 @@ def make_pump(settings: StreamSettings, client: Client, domain: Domain) -> Pump:
     def write(collection: str, batch: object) -> Written:
         return client.write(collection, batch, w=settings.w, timeout_s=WRITE_TIMEOUT_S)
 
+    def make() -> Source:
+        return make_source(settings.kind, settings.name, settings.source)
+
     return Pump(
-        make_source(settings.kind, settings.name, settings.source),
+        PatientSource(make) if try_again else make(),
         decoder=MessageDecoder(
             settings.format,
             domain=domain,

@@ -15,6 +15,7 @@ from ingest.messages import FORMATS
 from ingest.messages.decoder import MESSAGE_BYTES_MAX
 from ingest.sources.kinds import make_topic_letters, settings_type
 from ingest.sources.settings import table_to_settings
+from node.cli.settings import SECTIONS
 from node.query import WriteLevel
 from node.records import COLLECTION_NAME_BYTES_MAX
 
@@ -143,7 +144,8 @@ def read_ingest_settings(path: Path) -> IngestSettings:
         raise SettingsInvalid(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"{path} is no TOML: {error}") from None
-    return tables_to_settings(document)
+    # A node's own sections may stand in the same file: `zring serve` carries its sources, too.
+    return tables_to_settings({name: document[name] for name in document if name not in SECTIONS})
 
 
 def tables_to_settings(document: Mapping[str, Any]) -> IngestSettings:

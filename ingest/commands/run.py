@@ -18,6 +18,15 @@ from node.cli.options import connect, connection_options, take_connection
 )  # fmt: skip
 @connection_options
 @click.option("--metrics-listen", help="HOST:PORT for Prometheus metrics.")
+@click.option("--direct", is_flag=True, help="Send everything to the node of --url, as it comes.")
+@click.option(
+    "--try-again", is_flag=True,
+    help="Open a source that was refused again, 1 s to 60 s later, instead of ending it.",
+)  # fmt: skip
+@click.option(
+    "--stop-on-eof", is_flag=True,
+    help="Stop when standard input ends: with the process that started this one.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Statistics and summary as JSON lines.")
 @click.pass_context
 def run(
@@ -26,6 +35,9 @@ def run(
     path: Path,
     metrics_listen: str | None,
     as_json: bool,
+    direct: bool,
+    try_again: bool,
+    stop_on_eof: bool,
     **connection: Any,
 ) -> None:  # fmt: skip
     """Store what the sources of a file bring, until they end or SIGTERM comes.
@@ -46,8 +58,12 @@ def run(
     settings = IngestSettings(
         settings.sources, settings.connection, metrics_listen or settings.metrics_listen
     )
-    with connect(**over_settings(context, settings, connection)) as client:
-        context.exit(run_sources(settings, client, as_json=as_json))
+    with connect(**over_settings(context, settings, connection), direct=direct) as client:
+        context.exit(
+            run_sources(
+                settings, client, as_json=as_json, try_again=try_again, stop_on_eof=stop_on_eof
+            )
+        )
 
 
 def over_settings(

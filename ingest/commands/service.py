@@ -1,6 +1,7 @@
 """Running sources from a command: signals, metrics, the live line, and the exit code."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,19 @@ from node.client import Client
 from node.errors import NodeError
 
 
-def run_sources(settings: IngestSettings, client: Client, *, as_json: bool) -> int:
+def run_sources(
+    settings: IngestSettings,
+    client: Client,
+    *,
+    as_json: bool,
+    try_again: bool = False,
+    stop_on_eof: bool = False,
+) -> int:
     """Run all sources until they end or the process is asked to (SIGTERM, Ctrl-C).
+
+    Args:
+        try_again: a source that was refused is opened again later.
+        stop_on_eof: the end of standard input asks, too.
 
     Returns:
         The exit code: 0; 4 when messages became dead letters; 2 when a source was refused as it
@@ -28,11 +40,16 @@ def run_sources(settings: IngestSettings, client: Client, *, as_json: bool) -> i
         ClickException: settings that cannot be used at all.
     """
     with _stop_on_signals() as stop, LiveLine(as_json=as_json) as live:
+        if stop_on_eof:
+            _set_on_eof(stop)
         try:
             domain = wait_for_domain(client, stop, live.tell)
             if domain is None:
                 return OK
-            pumps = [make_pump(source, client, domain) for source in settings.sources]
+            pumps = [
+                make_pump(source, client, domain, try_again=try_again)
+                for source in settings.sources
+            ]
             running = Running(pumps, stop)
             server = _metrics(settings.metrics_listen, running)
         except (IngestError, NodeError) as error:
@@ -76,6 +93,17 @@ def failed(error: IngestError | NodeError) -> click.ClickException:
     code = code_of(Ended("", error))
     exception.exit_code = code  # type: ignore[misc]  # click reads it from the instance
     return exception
+
+
+def _set_on_eof(stop: threading.Event) -> None:
+    """Set the event when standard input ends."""
+
+    def read() -> None:
+        while sys.stdin.buffer.read(1_024):
+            pass
+        stop.set()
+
+    threading.Thread(target=read, name="standard input", daemon=True).start()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 
 from ingest.errors import SettingsInvalid
 from ingest.sources.addresses import split_address
+from ingest.sources.first_line import first_line
 from ingest.sources.fluentd_server import Door, ForwardServer, Received, make_tls
 from ingest.sources.source import Lag, Messages
 from node.config import is_loopback
@@ -36,6 +37,8 @@ class FluentdSettings:
     """HOST:PORT for senders; beyond loopback it wants a shared key or `insecure`."""
     shared_key: str = ""
     """What senders and this server know: shared_key of Fluentd's <security>."""
+    shared_key_file: Path | None = None
+    """File that holds the shared key in its first line."""
     users: Mapping[str, str] = field(default_factory=dict)
     """User → password of senders, asked for besides the shared key."""
     server_name: str = ""
@@ -49,12 +52,13 @@ class FluentdSettings:
 
     def __post_init__(self) -> None:
         host, _ = split_address(self.listen, setting="fluentd.listen", port_min=0)
-        if not self.shared_key and not self.insecure and not is_loopback(f"{host}:1"):
+        has_key = bool(self.shared_key) or self.shared_key_file is not None
+        if not has_key and not self.insecure and not is_loopback(f"{host}:1"):
             raise SettingsInvalid(
                 f"fluentd.listen={self.listen} is reachable from other machines; give "
                 "fluentd.shared_key, or fluentd.insecure=true where the network itself is closed"
             )
-        if self.users and not self.shared_key:
+        if self.users and not has_key:
             raise SettingsInvalid("fluentd.users needs fluentd.shared_key")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsInvalid("fluentd.tls_cert and fluentd.tls_key come together")
@@ -85,7 +89,10 @@ class FluentdSource:
         if settings.tls_cert is not None and settings.tls_key is not None:
             tls = make_tls(str(settings.tls_cert), str(settings.tls_key))
         name = settings.server_name or socket.gethostname()
-        server = ForwardServer(Door(host, port, name, settings.shared_key, settings.users, tls))
+        key = settings.shared_key
+        if settings.shared_key_file is not None:
+            key = first_line(settings.shared_key_file, setting="fluentd.shared_key_file")
+        server = ForwardServer(Door(host, port, name, key, settings.users, tls))
         server.start()
         self._server = server
 

@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.errors import IngestError, SourceLost, SourceRefused
 from ingest.sources.addresses import split_address
+from ingest.sources.first_line import first_line
 from ingest.sources.mqtt_arrivals import Arrivals
 from ingest.sources.mqtt_packets import PUBACK, MalformedPacket, acknowledgements, cut_packets
 from ingest.sources.mqtt_settings import SCHEMES, MqttSettings
@@ -196,7 +197,7 @@ class PahoConnection:
         try:
             password = settings.password
             if settings.password_file is not None:
-                password = settings.password_file.read_text(encoding="utf-8").partition("\n")[0]
+                password = first_line(settings.password_file, setting="mqtt.password_file")
             if settings.user:
                 self._client.username_pw_set(settings.user, password or None)
             if settings.wants_tls:

@@ -46,6 +46,8 @@ class ZeromqSource:
         self._socket: zmq.Socket[bytes] | None = None
         self._stream = ",".join((*settings.bind, *settings.connect))
         self._sequence = 0
+        self._held: list[bytes] = []
+        """A message that was one too many for the last poll."""
         self.endpoints: list[str] = []
         """Bound endpoints with the ports that the system chose, after `open`."""
 
@@ -84,26 +86,36 @@ class ZeromqSource:
     def poll(self, timeout_s: float) -> Sequence[Messages]:
         socket = self._socket
         assert socket is not None, "poll before open"
-        if not socket.poll(max(0, round(timeout_s * 1_000))):
+        if not self._held and not socket.poll(max(0, round(timeout_s * 1_000))):
             return ()
         payloads: list[bytes | None] = []
         keys: list[bytes | None] = []
         envelopes: list[_Envelope] = []
         taken_bytes = 0
-        while len(payloads) < POLL_MESSAGES_MAX and taken_bytes < POLL_BYTES_MAX:
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+        while len(payloads) < POLL_MESSAGES_MAX and (frames := self._next()):
+            taken_bytes += len(frames[-1])
+            if payloads and taken_bytes > POLL_BYTES_MAX:
+                self._held = frames
                 break
             if self._settings.pattern == "router":
                 frames, envelope = _opened(frames)
                 envelopes.append(envelope)
-            taken_bytes += len(frames[-1])
             payloads.append(frames[-1] or None)
             keys.append(frames[0] if len(frames) > 1 else None)
         if not payloads:
             return ()
         return (self._messages(payloads, keys, envelopes),)
+
+    def _next(self) -> list[bytes]:
+        """What was held back, or what has arrived; nothing when there is neither."""
+        assert self._socket is not None
+        if self._held:
+            held, self._held = self._held, []
+            return held
+        try:
+            return self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return []
 
     def _messages(
         self, payloads: list[bytes | None], keys: list[bytes | None], envelopes: list[_Envelope]

@@ -16,6 +16,7 @@ from node.api.state import STATE, State
 from node.metadata import chosen_values
 from node.protocol.cluster_tasks import KINDS
 from node.query import COVERAGE_ORDER
+from node.service.ingest_process import IngestStatus
 from node.service.status import MemberStatus
 from zring import __version__
 
@@ -89,6 +90,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
                 **status.refusals,
                 **(state.peer_door.refusals() if state.peer_door else {}),
             },
+            "sources": _sources(state.service.ingest_status()),
             "nodes": [
                 {
                     **_node(member),
@@ -108,6 +110,20 @@ async def get_status(request: web.Request) -> web.StreamResponse:
             ],
         }
     )
+
+
+def _sources(status: IngestStatus | None) -> dict[str, Any] | None:
+    """The process that brings records in for this node; None where it has no sources."""
+    if status is None:
+        return None
+    return {
+        "state": status.state,
+        "names": status.sources,
+        "since": time_text(status.since_us),
+        "restarts": status.restarts,
+        "exit_code": status.exit_code,
+        "report": status.report,
+    }
 
 
 async def get_health(request: web.Request) -> web.StreamResponse:
@@ -172,6 +188,15 @@ def _service_metrics(state: State) -> str:
         ("zring_store_full", "1 when writes are refused.", int(store.full)),
     )
     texts.extend(metric(name, "gauge", text, [({}, value)]) for name, text, value in gauges)
+    ingest = state.service.ingest_status()
+    if ingest is not None:
+        up = int(ingest.state == "running")
+        text = "1 while the process of the sources runs."
+        texts.append(metric("zring_sources_up", "gauge", text, [({}, up)]))
+        text = "Starts of the process of the sources that were not the first."
+        texts.append(
+            metric("zring_sources_restarts_total", "counter", text, [({}, ingest.restarts)])
+        )
     tasks = state.service.tasks.own()
     kinds = [({"kind": kind}, [task for task in tasks if task.kind == kind]) for kind in KINDS]
     texts.append(

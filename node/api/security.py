@@ -51,6 +51,11 @@ class Access:
         listed = {entry.digest: Holder(entry.name, entry.role) for entry in entries}
         self._holders = {**self._plain, **listed}
 
+    def admit(self, entry: TokenEntry) -> None:
+        """Let in one more holder until this process ends, whatever the token file says."""
+        self._plain[entry.digest] = Holder(entry.name, entry.role)
+        self._holders[entry.digest] = Holder(entry.name, entry.role)
+
     def holder(self, request: web.Request) -> Holder | None:
         """Whose token came with a request; None without a valid one."""
         given = request.headers.get("Authorization", "")

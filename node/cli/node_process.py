@@ -20,6 +20,7 @@ from node.api.security import Access
 from node.api.server import start_site
 from node.cli.exit_codes import OK, PARTIAL
 from node.cli.identity import META_NAME, bytes_to_identity, identity_to_bytes, named_config
+from node.cli.ingesting import make_ingest_process
 from node.cli.secrets_in_force import on_hangup, reload_secrets, token_entries
 from node.cli.settings import Loaded
 from node.cli.tls import client_port_tls, peer_call_tls, peer_port_tls
@@ -98,8 +99,11 @@ async def run_node(loaded: Loaded, *, stop_on_eof: bool = False) -> int:
             service = make_service(config, engine, transport, ring, audit)
             await service.start()
             try:
-                async with client_door(config, service, transport):
+                async with client_door(config, service, transport) as access:
+                    if loaded.sources:
+                        service.start_ingest(make_ingest_process(loaded, config, access))
                     await stop.asked.wait()
+                    await service.stop_ingest()
                     if not damage:
                         left = await drained(config, service, stop)
             finally:
@@ -133,8 +137,8 @@ async def drained(config: Config, service: Service, stop: Stop) -> LeftOver:
 @asynccontextmanager
 async def client_door(
     config: Config, service: Service, transport: HttpTransport
-) -> AsyncIterator[None]:
-    """The door for people and programs."""
+) -> AsyncIterator[Access]:
+    """The door for people and programs, and whom it lets in."""
     access = Access(config.security.tokens, token_entries(config))
     app = make_app(
         service,
@@ -161,7 +165,7 @@ async def client_door(
             f"zring node {config.node.name} of cluster {config.cluster.id} ready at "
             f"{node_url(config)} (peers {config.node.peer_listen}, data {config.node.data})"
         )
-        yield
+        yield access
     finally:
         await runner.cleanup()
 

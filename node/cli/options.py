@@ -92,11 +92,13 @@ def connect(
     tls_cert: str | None,
     tls_key: str | None,
     timeout_s: float,
+    direct: bool = False,
 ) -> Client:
-    """A client as the connection options say."""
+    """A client as the connection options say; `direct` asks that one node for everything."""
     return Client(
-        url, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout_s=timeout_s
-    )
+        url, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout_s=timeout_s,
+        direct=direct,
+    )  # fmt: skip
 
 
 def take_connection(given: dict[str, Any]) -> dict[str, Any]:

@@ -18,16 +18,25 @@ from node.errors import ConfigInvalid
 from zring.errors import InvalidArea
 
 SECTIONS = tuple(section.name for section in fields(Config))
+SOURCES = "source"
+"""`[[source]]`: what the node's own ingest process carries; its settings belong to that."""
 DEFAULT_FILE = Path("zring.toml")
 DEFAULT_ORIGIN = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration and the origin of each value: `section.name` → where it was given."""
+    """A configuration and the origin of each value: `section.name` → where it was given.
+
+    Attributes:
+        file: where `sources` stand.
+        sources: names of the `[[source]]` tables; what is in them is for `zring ingest run`.
+    """
 
     config: Config
     origins: Mapping[str, str]
+    file: Path | None = None
+    sources: tuple[str, ...] = ()
 
     def origin(self, path: str) -> str:
         """Where the value of `section.name` was given."""
@@ -51,22 +60,34 @@ def load_config(
         ConfigInvalid: names the setting, its value and its origin.
     """
     given: dict[str, tuple[Any, str]] = {}
+    sources: tuple[str, ...] = ()
     if file is not None:
-        given.update(_from_file(file))
+        document = _read_file(file)
+        sources = _source_names(document.pop(SOURCES, []), file)
+        given.update(_from_document(document, file))
     given.update(_from_environment(environment or {}))
     given.update(_from_flags(flags or {}))
     values = {path: _read(path, value, origin) for path, (value, origin) in given.items()}
     origins = {path: origin for path, (_, origin) in given.items()}
-    return Loaded(_build(values, origins), origins)
+    return Loaded(_build(values, origins), origins, file, sources)
 
 
-def _from_file(file: Path) -> dict[str, tuple[Any, str]]:
+def _read_file(file: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigInvalid(f"{file} does not exist; write one with: zring init") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigInvalid(f"{file} cannot be read as TOML: {error}") from None
+
+
+def _source_names(tables: Any, file: Path) -> tuple[str, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigInvalid(f"{file}: every source is a table of its own; write [[{SOURCES}]]")
+    return tuple(str(table.get("name", "without a name")) for table in tables)
+
+
+def _from_document(document: Mapping[str, Any], file: Path) -> dict[str, tuple[Any, str]]:
     given = {}
     for section, table in document.items():
         if section not in SECTIONS:

@@ -67,6 +67,8 @@ def status_view(document: dict[str, Any]) -> Group:
         parts += ["", tasks_table(document["tasks"])]
     parts += [Text(f"{node} {why}") for node, why in (document.get("silent") or {}).items()]
     parts += ["", _collections(document)]
+    if document.get("sources"):
+        parts += ["", _sources(document["sources"])]
     refusals = document.get("refusals") or {}
     if refusals:
         lines = [f"{who}  {why}" for who, why in refusals.items()]
@@ -115,6 +117,16 @@ def _nodes(document: dict[str, Any]) -> Table:
             node.get("url") or "",
         )
     return table
+
+
+def _sources(sources: dict[str, Any]) -> Text:
+    """The process that brings records in for the node that was asked."""
+    text = Text(f"sources {', '.join(sources['names'])}  {sources['state']} since ")
+    text.append(str(sources["since"]))
+    if sources["restarts"]:
+        text.append(f"  started again {sources['restarts']} times", style="yellow")
+        text.append(f", ended with {sources['exit_code']}", style="yellow")
+    return text
 
 
 def _collections(document: dict[str, Any]) -> Table:

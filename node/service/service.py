@@ -36,6 +36,7 @@ from node.service.flip import Flipping
 from node.service.gate import Gate
 from node.service.gossip import Gossip
 from node.service.handlers import Handlers
+from node.service.ingest_process import IngestProcess, IngestStatus
 from node.service.latest import Latest
 from node.service.leaving import Leaving, LeftOver
 from node.service.links import Links
@@ -161,6 +162,8 @@ class Service:
         """Comparisons that somebody asks for, and losses that somebody accepts."""
         self._handlers = self._make_handlers()
         self._queries = _Queries(self._parts)
+        self._ingest: IngestProcess | None = None
+        self._ingesting: asyncio.Task[None] | None = None
 
     def _make_handlers(self) -> Handlers:
         return Handlers(
@@ -250,6 +253,23 @@ class Service:
         """Stop receiving, end every task; what was acknowledged is durable already."""
         await self._transport.close()
         await self._tasks.stop()
+
+    def start_ingest(self, process: IngestProcess) -> None:
+        """Keep a process running that brings records in; it needs this node's doors open."""
+        assert self._ingest is None, "one process carries all sources"
+        self._ingest = process
+        self._ingesting = self._tasks.spawn(process.run(), name="ingest")
+
+    async def stop_ingest(self) -> None:
+        """End it, before the doors are closed: what is in flight is still taken."""
+        if self._ingesting is not None:
+            self._ingesting.cancel()
+            await asyncio.wait((self._ingesting,))
+            self._ingesting = None
+
+    def ingest_status(self) -> IngestStatus | None:
+        """How the process that brings records in is; None where this node has no sources."""
+        return None if self._ingest is None else self._ingest.status()
 
     async def write(
         self,

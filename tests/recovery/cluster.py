@@ -1,5 +1,6 @@
 """A cluster that the scripts may break: what can be done to it, and node processes of our own."""
 
+import os
 import shutil
 import signal
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ from ingest.demo.nodes import NodePlace, NodeProcess
 from node.client import Client
 from node.errors import NodeError
 from tests.recovery.network import Network
+from tests.streams.mosquitto import Mosquitto
 
 ASK_TIMEOUT_S = 30.0
 FAKETIME_LIBRARIES = ("/usr/lib", "/usr/local/lib", "/usr/lib64")
-ACTIONS = ("start", "stop", "kill", "pause", "wipe", "clock", "cut", "cut_way", "add")
+ACTIONS = ("start", "stop", "kill", "pause", "wipe", "clock", "cut", "cut_way", "add", "broker")
 """What a script may need. `cut` isolates one node; `cut_way` works between any two; `add` starts a
-node that is no founder; every one that breaks something has its opposite."""
+node that is no founder; `broker` puts an MQTT broker beside a node; every one that breaks something
+has its opposite."""
+SITE_TOPIC = "site/readings"
 
 
 class Cluster(Protocol):
@@ -70,6 +74,9 @@ class Cluster(Protocol):
     def add(self, name: str) -> None:
         """Start a further node, which is no founder, with the others as seeds."""
 
+    def give_broker(self, name: str, collection: str) -> Mosquitto:
+        """Start an MQTT broker at a node's site; the node, started again, carries its messages."""
+
     def close(self) -> None:
         """Put everything back, or remove it."""
 
@@ -89,6 +96,8 @@ class LocalNodes:
         self._folder = folder
         self._founders = [network.place(name, folder / name) for name in names]
         self._offsets: dict[str, float] = {}
+        self._files: dict[str, Path] = {}
+        self._brokers: list[Mosquitto] = []
         self._nodes = {place.name: self._node(place) for place in self._founders}
 
     def process_ids(self) -> dict[str, int]:
@@ -155,7 +164,33 @@ class LocalNodes:
             self._nodes[name] = self._node(self._network.place(name, self._folder / name))
         self.start(name)
 
+    def give_broker(self, name: str, collection: str) -> Mosquitto:
+        place = self._nodes[name].place
+        broker = Mosquitto(place.folder / "mosquitto", host=place.host, within=place.within)
+        broker.start()
+        self._brokers.append(broker)
+        self.stop(name)
+        (place.folder / "node.toml").write_text(
+            f"""
+[[source]]
+name = "site"
+kind = "mqtt"
+collection = "{collection}"
+dead_letters = "{place.folder}/dead.ndjson"
+[source.mqtt]
+broker = "{broker.address}"
+topics = ["{SITE_TOPIC}"]
+"""
+        )
+        self._files[name] = place.folder / "node.toml"
+        self._nodes[name] = self._node(place)
+        self.start(name)
+        broker.wait_subscribed(SITE_TOPIC)
+        return broker
+
     def close(self) -> None:
+        for broker in self._brokers:
+            broker.stop()
         for node in self._nodes.values():
             if node.is_running():
                 node.send(signal.SIGCONT)
@@ -166,6 +201,8 @@ class LocalNodes:
     def _node(self, place: NodePlace) -> NodeProcess:
         # The networks of these nodes are this machine's own, or end with this process.
         flags = [] if place.host == "127.0.0.1" else ["--insecure"]
+        if (file := self._files.get(place.name)) is not None:
+            flags += ["--config", str(file)]
         environment = {}
         if offset_s := self._offsets.get(place.name):
             environment = {
@@ -178,7 +215,12 @@ class LocalNodes:
 
 def local_actions() -> frozenset[str]:
     """What can be done to nodes on this machine."""
-    return frozenset(ACTIONS) if faketime() else frozenset(ACTIONS) - {"clock"}
+    absent = set()
+    if faketime() is None:
+        absent.add("clock")
+    if not shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin"):
+        absent.add("broker")
+    return frozenset(ACTIONS) - absent
 
 
 def faketime() -> Path | None:

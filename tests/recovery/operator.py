@@ -15,6 +15,7 @@ from typing import Any
 
 from node.client import Client
 from tests.recovery.cluster import ASK_TIMEOUT_S, answers
+from tests.streams.mosquitto import Mosquitto
 
 COMMAND_TIMEOUT_S = 120.0
 START_TIMEOUT_S = 300.0
@@ -100,6 +101,9 @@ class OperatorNodes:
 
     def add(self, name: str) -> None:
         raise AssertionError("nodes are not added to an operator's cluster")
+
+    def give_broker(self, name: str, collection: str) -> Mosquitto:
+        raise AssertionError("brokers are not put beside an operator's nodes")
 
     def close(self) -> None:
         for action, names in list(self._broken):

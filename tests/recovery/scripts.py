@@ -126,6 +126,27 @@ def hand_back(stage: Stage) -> None:
         stage.watch_hand_over(victim, first=first, last=load.next, whole_s=whole_s)
 
 
+def site_broker(stage: Stage) -> None:
+    """A site whose uplink is cut goes on storing from its own broker."""
+    site, others = stage.names[0], stage.names[1:]
+    load = stage.begin()
+    load.fill(len(load.truth) // 4)
+    broker = stage.cluster.give_broker(site, load.truth.collection)
+    stage.wait_alive()
+    stage.isolate(site)
+    stage.wait_away(site, others)
+    first, last = load.next, load.next + len(load.truth) // 4
+    load.next = last
+    load.start(rate=(len(load.truth) - last) / stage.sizes.seconds, doors=others)
+    try:
+        stage.publish(broker, site, first, last)
+        stage.wait()
+        stage.check_alone([[site]])
+    finally:
+        load.stop()
+    stage.rejoin(site)
+
+
 def halves(stage: Stage) -> None:
     """Two and two."""
     _split(stage, [stage.names[:2], stage.names[2:]])
@@ -273,6 +294,8 @@ SCRIPTS: tuple[Script, ...] = (
            isolate, frozenset(("cut",)), seconds=30, records=60_000, short=True),
     Script("hand-back", "one of four is cut off and comes back under load",
            hand_back, frozenset(("cut",)), seconds=30, records=120_000),
+    Script("site-broker", "a site that is cut off goes on storing from its own MQTT broker",
+           site_broker, frozenset(("cut", "stop", "broker")), short=True),
     Script("halves", "two and two", halves, frozenset(("cut_way",)), short=True),
     Script("singles", "four single nodes", singles, frozenset(("cut_way",))),
     Script("one-way", "what one node sends is lost, what it is sent arrives",

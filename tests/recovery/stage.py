@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from node.errors import NodeError
-from tests.recovery.cluster import Cluster
+from tests.recovery.cluster import SITE_TOPIC, Cluster
 from tests.recovery.disks import look_at_stores
 from tests.recovery.hand_over import Backlog, MovedRecords, percentile_ms
 from tests.recovery.load import Load, ask
@@ -17,6 +17,7 @@ from tests.recovery.network import both_ways
 from tests.recovery.rings import ring_from_json
 from tests.recovery.truth import NEVER, Group, Truth, now
 from tests.recovery.verdict import AloneCount, Verdict
+from tests.streams.mosquitto import Mosquitto
 from zring.placement import HolderMap, holder_map
 from zring.ring import Ring
 from zring.span import Spans, spans_to_cells
@@ -184,6 +185,29 @@ class Stage:
                 f"foreground           p99 {whole_ms:.0f} ms before the cut, {after_ms:.0f} ms "
                 f"while records were handed back ({after_ms / whole_ms:.1f} times)"
             )
+
+    def publish(self, broker: Mosquitto, site: str, start: int, stop: int) -> None:
+        """Give records [start, stop) to a site's broker; wait until its node answers with them."""
+        truth = self.truth
+        assert truth is not None
+        truth.send(start, stop)
+        begun_s = time.monotonic()
+        broker.publish(SITE_TOPIC, truth.lines(start, stop))
+        stored: set[int] = set()
+
+        def is_stored() -> bool:
+            with self.cluster.client(site) as client:
+                result = ask(client, truth.collection, (start, stop))
+            stored.update(truth.find(result.table).numbers.tolist())
+            return len(stored) == stop - start
+
+        self._wait(is_stored, f"{site} does not store what its own broker has")
+        self.verdict.notes.append(
+            f"{len(stored):,} of {stop - start:,} records of the site's own broker answered by "
+            f"{site}, cut off, {time.monotonic() - begun_s:.1f} s after the first was published"
+        )
+        if len(stored) == stop - start:
+            truth.acknowledge(start, stop, door=site, disks=1, reach=frozenset((site,)))
 
     # Looks
 

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,9 @@ PUBLISH_DEADLINE_S = 60.0
 
 class Mosquitto:
     """One broker on a free port; keeps port and sessions over a restart.
+
+    Args:
+        within: command that runs it in surroundings of its own: a network namespace.
 
     Attributes:
         address: `HOST:PORT`; everybody may come in.
@@ -38,6 +42,7 @@ class Mosquitto:
             "persistence true\n"
             f"persistence_location {folder}/\n"
             "max_queued_messages 0\n"
+            "log_type all\n"
             f"listener {self._port} {host}\n"
             "allow_anonymous true\n"
             f"listener {guarded_port} {host}\n"
@@ -63,10 +68,17 @@ class Mosquitto:
         """Whether somebody listens at its address; fails when it has ended."""
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "log").read_text()
-        if self._within:
-            return "running" in (self.folder / "log").read_text()
         with closing(socket.socket()) as probe:
             return probe.connect_ex((self._host, self._port)) == 0
+
+    def wait_subscribed(self, topic_filter: str) -> None:
+        """Wait until somebody has asked for a filter: what was published before is for nobody."""
+        line = re.compile(rf" \d {re.escape(topic_filter)}$", re.MULTILINE)
+        wait_until(
+            lambda: line.search((self.folder / "log").read_text()),
+            f"a subscription of {topic_filter}",
+            deadline_s=PUBLISH_DEADLINE_S,
+        )
 
     def stop(self) -> None:
         """Let it write down its sessions and end."""
@@ -83,7 +95,7 @@ class Mosquitto:
     def publish(self, topic: str, lines: Iterable[bytes], *, qos: int = 1) -> None:
         """One message a line, each confirmed by the broker."""
         done = subprocess.run(
-            [*self._within, "mosquitto_pub", "-h", self._host, "-p", str(self._port),
+            ["mosquitto_pub", "-h", self._host, "-p", str(self._port),
              "-q", str(qos), "-t", topic, "-l"],
             input=b"".join(line + b"\n" for line in lines),
             capture_output=True,
