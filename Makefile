@@ -8,10 +8,10 @@ COMPILE = $(UV) pip compile --quiet --no-header --generate-hashes --python-versi
 DATA ?=
 JOBS ?= 2
 
-.PHONY: help demo test recovery nightly lint format bench lock clean environment
+.PHONY: help demo test recovery nightly lint format bench bench-streams lock clean environment
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /make \1\t/'
 
 demo:  ## four nodes with weather records on this machine; DATA=folder loads its files
 	@deploy/local/demo.sh $(if $(DATA),--data "$(DATA)")
@@ -38,6 +38,10 @@ format: environment  ## let ruff rewrite what it can
 
 bench: environment  ## measure this machine: ours, the references and the ratio
 	.venv/bin/python -m bench
+
+bench-streams: environment  ## the figures of streams: Kafka, MQTT, Fluentd
+	deploy/local/system_packages.sh java maven mosquitto
+	.venv/bin/python -m bench streams
 
 lock:  ## resolve the requirement files anew
 	$(COMPILE) requirements/bootstrap.in --universal -o requirements/bootstrap.txt

@@ -9,7 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from bench.figures import FIGURES
+from bench.figures import FIGURES, GROUPS, group_of
 from bench.finding import Finding
 from bench.report import print_findings, write_docs, write_json
 from bench.session import Session
@@ -26,7 +26,7 @@ def main() -> int:
         for figure in FIGURES.values():
             console.print(f"{figure.name:22}{figure.title}", highlight=False)
         return 0
-    names = list(FIGURES) if "all" in arguments.figures else arguments.figures
+    names = [name for word in arguments.figures for name in _named(word)]
     signal.signal(signal.SIGTERM, _interrupt)
     findings: list[Finding] = []
     failed = []
@@ -48,17 +48,28 @@ def main() -> int:
     console.rule("all figures of this run")
     print_findings(findings, console)
     if arguments.write_docs:
-        write_docs(findings, DOCS, origins=origins)
+        for group in GROUPS:
+            of_group = [finding for finding in findings if group_of(finding.figure) == group]
+            if of_group:
+                write_docs(of_group, DOCS, group=group, origins=origins)
     if failed:
         console.print(f"[red]failed: {', '.join(failed)}")
         return 2
     return 0 if all(finding.holds is not False for finding in findings) else 1
 
 
+def _named(word: str) -> list[str]:
+    """The figures that a word stands for: itself, those of a group, all."""
+    if word in FIGURES:
+        return [word]
+    return [name for name in FIGURES if word in ("all", group_of(name))]
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help="names of --list, or: all",
-                        choices=[*FIGURES, "all", []])  # fmt: skip
+    parser.add_argument("figures", nargs="*", metavar="FIGURE",
+                        help="names of --list, or groups: store, streams, all",
+                        choices=[*FIGURES, *GROUPS, "all", []])  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show the figures and leave")
     parser.add_argument("--records", type=int, default=RECORDS, help="records of each data set")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a throughput round")

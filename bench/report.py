@@ -14,7 +14,7 @@ from rich.table import Table
 
 from bench.finding import Finding
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BEGIN, END = "<!-- {group} figures: begin -->", "<!-- {group} figures: end -->"
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
@@ -38,12 +38,15 @@ def write_json(findings: Sequence[Finding], path: Path) -> None:
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_docs(findings: Sequence[Finding], path: Path, *, origins: Sequence[str]) -> None:
-    """Replace the measured section of the page; the words around it stay."""
+def write_docs(
+    findings: Sequence[Finding], path: Path, *, group: str, origins: Sequence[str]
+) -> None:
+    """Replace the measured section of a group in the page; the words around it stay."""
+    begin, end = BEGIN.format(group=group), END.format(group=group)
     text = path.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    path.write_text(f"{before}{BEGIN}\n{_section(findings, origins)}\n{END}{after}")
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    path.write_text(f"{before}{begin}\n{_section(findings, origins)}\n{end}{after}")
 
 
 def machine() -> dict[str, str]:

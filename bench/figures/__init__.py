@@ -14,6 +14,7 @@ from bench.figures import (
     durable,
     growth,
     handover,
+    images,
     moving,
     n2,
     posts,
@@ -21,9 +22,22 @@ from bench.figures import (
     size,
     small,
     start,
+    streams,
 )
 from bench.finding import Finding
 from bench.session import Session
+
+GROUPS: Mapping[str, str] = {
+    "store": "records stored and asked for",
+    "streams": "Kafka, MQTT and Fluentd into the nodes, and out to subscribers",
+}
+"""Each has a section of its own in docs/benchmarks.md and may be named instead of its figures."""
+
+
+def group_of(name: str) -> str:
+    """The group of a figure: what stands before its first `-` where that is one, else `store`."""
+    first = name.partition("-")[0]
+    return first if first in GROUPS else "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +67,8 @@ _ALL = (
     Figure("aggregate", "count and mean per cell over a month", aggregate.run),
     Figure("size", "memory of a node, disk per record and copy", size.run),
     Figure("moving", "the queries on 20,000 moving sensors", moving.run),
+    Figure("streams-kafka", "Kafka into four nodes, confluent-kafka", streams.run_kafka),
+    Figure("streams-pykafka", "the same through pykafka, beside a bare loop", streams.run_pykafka),
+    Figure("streams-images", "experiment I: images through Kafka", images.run),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _ALL}

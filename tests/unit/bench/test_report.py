@@ -19,9 +19,10 @@ def test_ratio_says_how_many_times_better_we_are() -> None:
 
 def test_only_the_measured_section_of_the_page_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
-    page.write_text(f"before\n{BEGIN}\nstale figures\n{END}\nafter\n")
+    begin, end = BEGIN.format(group="store"), END.format(group="store")
+    page.write_text(f"before\n{begin}\nstale figures\n{end}\nafter\n")
     finding = Finding("n2", "search", 1.5, "ms", "≤ 4 ms", True, details={"p99 ms": 2.0})
-    write_docs([finding], page, origins=["here"])
+    write_docs([finding], page, group="store", origins=["here"])
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "stale" not in text
     assert "| n2 | search | **1.5 ms<br>p99 ms 2** |  |  | ≤ 4 ms | yes |" in text

@@ -1,0 +1,141 @@
+"""Kafka into four nodes with two replicas: broker, nodes and one ingest process on one machine."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+
+from bench.finding import Finding
+from bench.ingest_process import IngestProcess, Pace
+from bench.kafka_broker import KafkaBroker
+from bench.session import Session
+from bench.stream_bodies import batch_bodies, json_bodies
+from bench.zring_cluster import ZringCluster
+
+TOPIC = "amedas"
+RECORDS = 1_000_000
+PYKAFKA_RECORDS = 150_000
+BATCH = 500
+KAFKA_PARTITIONS = 4
+BARE_TIMEOUT_S = 120.0
+MEMORY_MB_BAR = 300.0
+
+
+def run_kafka(session: Session) -> list[Finding]:
+    """Through confluent-kafka: single JSON records, and batches."""
+    dataset = session.stations()
+    with session.second_cluster(nodes=4, replicas=2) as cluster, KafkaBroker("4.2") as broker:
+        session.say("single JSON records")
+        single = _stored(
+            cluster, broker, json_bodies(dataset, RECORDS), RECORDS, format_name="json"
+        )
+        session.say(f"batches of {BATCH}")
+        batches = batch_bodies(dataset, len(dataset), records=BATCH)
+        batched = _stored(cluster, broker, batches, len(dataset), format_name="msgpack")
+    return [
+        _finding("one JSON record a message, confluent-kafka", single, 40_000, "≥ 40,000"),
+        _finding(f"msgpack batches of {BATCH}, confluent-kafka", batched, 150_000, "≥ 150,000"),
+    ]
+
+
+def run_pykafka(session: Session) -> list[Finding]:
+    """Through pykafka, beside a loop that only reads."""
+    dataset = session.stations()
+    with session.second_cluster(nodes=4, replicas=2) as cluster, KafkaBroker("3.9") as broker:
+        bodies = json_bodies(dataset, PYKAFKA_RECORDS)
+        single = _stored(
+            cluster, broker, bodies, PYKAFKA_RECORDS, format_name="json", client="pykafka",
+            keep=True,
+        )  # fmt: skip
+        bare = _bare_pykafka(broker.address, PYKAFKA_RECORDS)
+        broker.delete(TOPIC)
+        batches = batch_bodies(dataset, len(dataset), records=BATCH)
+        batched = _stored(
+            cluster, broker, batches, len(dataset), format_name="msgpack", client="pykafka"
+        )
+    alone = Finding(
+        "streams-pykafka", "one JSON record a message, pykafka, two replicas", single.rate,
+        "records/s", "≥ 90 % of a bare pykafka loop", single.rate >= 0.9 * bare, better="higher",
+        references={"bare pykafka loop": bare}, compared="bare pykafka loop",
+        details=_details(single),
+    )  # fmt: skip
+    batch = _finding(f"msgpack batches of {BATCH}, pykafka", batched, 100_000, "≥ 100,000")
+    return [alone, batch]
+
+
+def _stored(
+    cluster: ZringCluster,
+    broker: KafkaBroker,
+    bodies: Iterator[bytes],
+    records: int,
+    *,
+    format_name: str,
+    client: str = "confluent",
+    keep: bool = False,
+) -> Pace:
+    """Fill a topic, then store it with one process."""
+    cluster.spoil()
+    broker.create(TOPIC, kafka_partitions=KAFKA_PARTITIONS)
+    broker.fill(TOPIC, bodies)
+    name = f"{client}-{format_name}"
+    settings = f"""
+[[source]]
+name = "{name}"
+kind = "kafka"
+collection = "{name}"
+format = "{format_name}"
+[source.kafka]
+brokers = ["{broker.address}"]
+topics = ["{TOPIC}"]
+group = "{name}"
+client = "{client}"
+[source.mapping]
+time_format = "{"epoch-us" if format_name == "msgpack" else ""}"
+"""
+    if format_name == "json":
+        settings = settings.partition("[source.mapping]")[0]
+    with IngestProcess(settings, url=cluster.url()) as ingest:
+        pace = ingest.wait_stored(records)
+    if not keep:
+        broker.delete(TOPIC)
+    return pace
+
+
+def _finding(work: str, pace: Pace, bar: float, words: str) -> Finding:
+    client = "pykafka" if "pykafka" in work else "kafka"
+    return Finding(
+        f"streams-{client}", f"{work}, four nodes, two replicas, one process", pace.rate,
+        "records/s", f"{words}/s and memory ≤ {MEMORY_MB_BAR:g} MB",
+        pace.rate >= bar and pace.memory_mb <= MEMORY_MB_BAR, better="higher",
+        details=_details(pace),
+    )  # fmt: skip
+
+
+def _details(pace: Pace) -> dict[str, float | str]:
+    return {"memory of the process, MB": pace.memory_mb, "its CPU a record, µs": pace.cpu_us}
+
+
+def _bare_pykafka(address: str, messages: int) -> float:
+    """Messages a second of a consumer that looks at nothing, in a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_read_bare, args=(address, messages, theirs.send), daemon=True)
+    process.start()
+    assert ours.poll(BARE_TIMEOUT_S), "a bare loop did not end in time"
+    rate = float(ours.recv())
+    process.join()
+    return rate
+
+
+def _read_bare(address: str, messages: int, tell: Callable[[float], None]) -> None:
+    from pykafka import KafkaClient
+
+    topic = KafkaClient(hosts=address, broker_version="2.0.0").topics[TOPIC]
+    consumer = topic.get_simple_consumer(consumer_timeout_ms=10_000)
+    warm = messages // 10
+    started = 0.0
+    for count in range(messages):
+        consumer.consume()
+        if count == warm:
+            started = time.perf_counter()
+    tell((messages - warm - 1) / (time.perf_counter() - started))
+    consumer.stop()
