@@ -8,7 +8,7 @@ COMPILE = $(UV) pip compile --quiet --no-header --generate-hashes --python-versi
 DATA ?=
 JOBS ?= 2
 
-.PHONY: help demo test recovery nightly lint format bench bench-streams lock clean environment
+.PHONY: help demo test recovery nightly lint format bench bench-analytics bench-streams lock clean environment
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /make \1\t/'
@@ -42,6 +42,10 @@ bench: environment  ## measure this machine: ours, the references and the ratio
 bench-streams: environment  ## the figures of streams: Kafka, MQTT, Fluentd
 	deploy/local/system_packages.sh java maven mosquitto
 	.venv/bin/python -m bench streams
+
+bench-analytics: environment  ## the figures of Spark and the models
+	deploy/local/system_packages.sh java maven
+	.venv/bin/python -m bench analytics
 
 lock:  ## resolve the requirement files anew
 	$(COMPILE) requirements/bootstrap.in --universal -o requirements/bootstrap.txt

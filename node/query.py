@@ -18,6 +18,8 @@ ROWS_PER_PAGE_MAX = 100_000
 CoverageState = Literal["complete", "local", "settling", "partial"]
 COVERAGE_ORDER: tuple[CoverageState, ...] = ("complete", "local", "settling", "partial")
 """From best to worst; an answer's state is the worst of its parts."""
+ReaderChoice = Literal["owner", "asked"]
+"""Who reads: the owner of each code, or the node that was asked wherever it has the same."""
 WriteLevel = Literal["one", "quorum", "all"]
 
 
@@ -35,6 +37,7 @@ class Query:
         limit: rows of this page; None is everything, in one answer or stream.
         after: the key of the last row already seen.
         spans: only codes in these half-open intervals (parallel readers); None is all.
+        reader: whether owners read, or the node that is asked as far as it is in step.
         timeout_ms: after this the caller has no more use for the answer.
         require: the worst coverage that is acceptable; None accepts all.
     """
@@ -49,6 +52,7 @@ class Query:
     limit: int | None = None
     after: Key | None = None
     spans: tuple[tuple[int, int], ...] | None = None
+    reader: ReaderChoice = "owner"
     timeout_ms: int = 30_000
     require: CoverageState | None = None
     metadata: bool = False

@@ -12,7 +12,10 @@ Promises:
    from the key of the last row that was read; what is read is what one node would have answered.
 2. An answer that may lack records fails the read where `require` says so, with areas and times
    named, and is logged as a warning otherwise; it is never taken for a whole one in silence.
-3. A condition is taken over from Spark only where both mean the same for every stored value.
+3. A condition is taken over from Spark only where both mean the same for every stored value, and
+   only where the caller says that the frame serves one query (`pushdown`): Spark 4.2 keeps one
+   read plan for each `load()`, so a second query of the frame would get the rows of the first.
+   Options of the read narrow every query alike.
 4. No value fails a task: a column whose values differ in type is widened (number, then text of
    JSON), and what does not fit a type that the user gave is null.
 5. A task holds two pages, however large its part is.

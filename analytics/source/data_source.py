@@ -7,7 +7,7 @@ from analytics.errors import BadOption
 from analytics.source.cluster import ask_holdings
 from analytics.source.fields import spark_schema
 from analytics.source.options import read_options, write_options
-from analytics.source.reader import ZringReader
+from analytics.source.reader import PushingReader, ZringReader
 from analytics.source.writer import ZringStreamWriter, ZringWriter
 
 
@@ -27,7 +27,8 @@ class ZringSource(DataSource):
 
     def reader(self, schema: StructType) -> ZringReader:
         """One read."""
-        return ZringReader(read_options(self.options), schema)
+        options = read_options(self.options)
+        return (PushingReader if options.pushdown else ZringReader)(options, schema)
 
     def writer(self, schema: StructType, overwrite: bool) -> ZringWriter:
         """One write."""

@@ -20,7 +20,7 @@ TIMEOUT_S = 60.0
 SHARED = ("url", "collection", "path", "token", "tlsca", "tlscert", "tlskey", "timeout")
 READ = (
     "bbox", "datetime", "from", "to", "sensor", "filter", "columns", "readfrom", "require",
-    "timeslice", "tasks", "pagerows",
+    "timeslice", "tasks", "pagerows", "pushdown",
 )  # fmt: skip
 WRITE = ("w", "replace", "rejected")
 OF_SPARK = ("checkpointlocation", "queryname", "paths")
@@ -64,6 +64,7 @@ class ReadOptions:
         slice_us: length of a task's slice of time; None: as `tasks` or the number of records says.
         tasks: at least so many, where there is time to cut; None: by the number of records.
         page_rows: records of one page and so of one Arrow batch.
+        pushdown: take over conditions of the query; the frame must be loaded for each anew.
     """
 
     access: Access
@@ -79,6 +80,7 @@ class ReadOptions:
     slice_us: int | None = None
     tasks: int | None = None
     page_rows: int = ROWS_PER_PAGE_MAX
+    pushdown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def read_options(options: Mapping[str, str]) -> ReadOptions:
             page_rows=_number(given, "pagerows", most=ROWS_PER_PAGE_MAX)
             if "pagerows" in given
             else ROWS_PER_PAGE_MAX,
+            pushdown=_choice(given, "pushdown", ("false", "true")) == "true",
         )
     except BadRequest as error:
         raise BadOption(f"option {error}") from None

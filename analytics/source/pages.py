@@ -17,6 +17,7 @@ from node.client.client import next_target
 from node.client.parameters import collection_path, query_string
 from node.client.result import Result, coverage_of
 from node.errors import NodeError, PeerRefused, StoreDamaged
+from node.query import ReaderChoice
 from zring.span import Spans
 
 PAUSE_FIRST_S = 0.05
@@ -33,6 +34,7 @@ def page_target(
     spans: Spans | None,
     *,
     columns: Sequence[str] | None,
+    reader: ReaderChoice,
     page_rows: int,
     timeout_s: float,
 ) -> str:
@@ -41,6 +43,7 @@ def page_target(
     Args:
         spans: only these codes; None is all.
         columns: values to send; None is all.
+        reader: who reads, the owners or the node that is asked.
     """
     box = selection.box
     edges = () if box is None else (box.west, box.south, box.east, box.north)
@@ -53,6 +56,7 @@ def page_target(
         more={
             "bbox": ",".join(map(degrees_text, edges)) or None,
             "spans": ",".join(f"{first}-{stop}" for first, stop in spans or ()) or None,
+            "reader": None if reader == "owner" else reader,
             "limit": page_rows,
             "f": "arrow",
             "timeout_ms": max(1, int(timeout_s * 1_000 / ATTEMPT_SHARE)),

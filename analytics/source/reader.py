@@ -39,11 +39,6 @@ class ZringReader(DataSourceReader):
         self._schema = arrow_schema(schema)
         self._selection = _selection_of(options)
 
-    def pushFilters(self, filters: list[Filter]) -> Iterator[Filter]:  # noqa: N802 - Spark's name
-        """Take over what the nodes can test; the rest is handed back."""
-        self._selection, left = narrow(self._selection, filters, self._fields)
-        yield from left
-
     def partitions(self) -> Sequence[InputPartition]:
         """The tasks: one for each owner and slice of time."""
         options = self._options
@@ -82,6 +77,7 @@ class ZringReader(DataSourceReader):
             selection,
             spans,
             columns=self._columns(),
+            reader="owner" if self._options.read_from == "owner" else "asked",
             page_rows=rows,
             timeout_s=self._options.access.timeout_s,
         )
@@ -94,6 +90,19 @@ class ZringReader(DataSourceReader):
         if sum(3 * len(name.encode()) + 1 for name in wanted) > COLUMNS_BYTES_MAX:
             return None
         return wanted
+
+
+class PushingReader(ZringReader):
+    """A read that also takes over the conditions of the one query that it is made for.
+
+    Spark 4.2 keeps one plan of a Python source for each `load()` and uses it again for the next
+    query of that frame, with the conditions of the query before; so this is chosen by an option.
+    """
+
+    def pushFilters(self, filters: list[Filter]) -> Iterator[Filter]:  # noqa: N802 - Spark's name
+        """Take over what the nodes can test; the rest is handed back."""
+        self._selection, left = narrow(self._selection, filters, self._fields)
+        yield from left
 
 
 def _selection_of(options: ReadOptions) -> Selection:

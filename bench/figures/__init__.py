@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.figures import (
     aggregate,
+    analytics,
     batches,
     bulk,
     core,
@@ -69,6 +70,8 @@ _ALL = (
     Figure("messages", "messages of streams to records, one core", messages.run),
     Figure("pump", "messages out of memory into four nodes, two replicas", pump.run),
     Figure("aggregate", "count and mean per cell over a month", aggregate.run),
+    Figure("analytics-read", "everything into Spark, beside JDBC", analytics.run_full),
+    Figure("analytics-pushdown", "20 k of 2 M records into Spark", analytics.run_pushed),
     Figure("size", "memory of a node, disk per record and copy", size.run),
     Figure("moving", "the queries on 20,000 moving sensors", moving.run),
     Figure("streams-kafka", "Kafka into four nodes, confluent-kafka", streams.run_kafka),

@@ -42,7 +42,7 @@ phase "core on Python 3.13, current numpy" core_tests 3.13 tests/unit tests/prop
 # Real processes (nodes, browsers, GDAL) are timed and killed: they get the machine for themselves.
 alone=()
 ignored=()
-for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs tests/streams; do
+for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs tests/streams tests/analytics; do
     if [[ -d $folder ]]; then
         alone+=("$folder")
         ignored+=(--ignore "$folder")

@@ -42,6 +42,7 @@ async def answer_page(
     inline = form is ARROW or len(answer.rows) <= INLINE_ROWS_MAX
     body = encode() if inline else await asyncio.to_thread(encode)
     state.metrics.bytes_sent += len(body)
+    state.metrics.rows_sent += len(answer.rows)
     headers["Content-Type"] = form.media_type
     return web.Response(body=body, headers=headers)
 

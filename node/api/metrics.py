@@ -24,6 +24,7 @@ class RequestMetrics:
     routes: dict[str, RouteMetrics] = field(default_factory=dict)
     cancelled: int = 0
     bytes_sent: int = 0
+    rows_sent: int = 0
     bytes_received: int = 0
     failures: int = 0
 
@@ -71,6 +72,7 @@ def request_metrics(metrics: RequestMetrics) -> str:
         ("zring_http_cancelled_total", "Requests whose client left.", metrics.cancelled),
         ("zring_http_failures_total", "Requests that hit an unexpected error.", metrics.failures),
         ("zring_http_sent_bytes_total", "Bytes of bodies sent.", metrics.bytes_sent),
+        ("zring_http_sent_rows_total", "Records of answers sent.", metrics.rows_sent),
         ("zring_http_received_bytes_total", "Bytes of bodies received.", metrics.bytes_received),
     )
     return (

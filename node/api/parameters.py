@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote_plus
 
 from node.api.parsing import (
@@ -24,7 +24,7 @@ from node.api.parsing import (
 )
 from node.errors import BadRequest
 from node.filter import parse_filter
-from node.query import COVERAGE_ORDER, ROWS_PER_PAGE_MAX
+from node.query import COVERAGE_ORDER, ROWS_PER_PAGE_MAX, ReaderChoice
 from zring.morton import AXIS_BITS
 
 LIMIT_ALL = -1
@@ -164,6 +164,13 @@ _TABLE = (
         {"type": "array", "items": {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}},
         "Only codes in these half-open intervals start-stop (parallel readers).",
         explode=False,
+    ),
+    Parameter(
+        "reader",
+        lambda name, text: parse_choice(name, text, get_args(ReaderChoice)),
+        {"type": "string", "enum": list(get_args(ReaderChoice)), "default": "owner"},
+        "Who reads: the `owner` of each code, or the node that is `asked` as far as it has the "
+        "same records (archives, readers beside a replica).",
     ),
     Parameter("crs", _crs, _CRS_SCHEMA, "Coordinates of the answer."),
     Parameter("bbox-crs", _crs, _CRS_SCHEMA, "Coordinates of `bbox`."),

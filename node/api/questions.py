@@ -30,11 +30,12 @@ SELECTING = (
     "timeout_ms",
     "require",
     "spans",
+    "reader",
 )
 """Parameters of every question."""
 PAGING = ("limit", "cursor")
 _NOT_SELECTING = frozenset(
-    ("limit", "cursor", "f", "columns", "metadata", "timeout_ms", "require", "crs")
+    ("limit", "cursor", "f", "columns", "metadata", "timeout_ms", "require", "reader", "crs")
 )
 TIMEOUT_FACTOR_MAX = 10
 
@@ -101,6 +102,7 @@ def read_question(
         limit=None if limit == LIMIT_ALL else limit,
         after=cursor_to_key(values["cursor"], digest) if needs_digest else None,
         spans=values.get("spans"),
+        reader=values.get("reader", "owner"),
         timeout_ms=timeout_ms,
         require=values.get("require"),
         metadata=values.get("metadata", False),

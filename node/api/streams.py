@@ -51,6 +51,7 @@ async def _send_parts(
     first = await anext(parts)
     encoder = await _encoder(state, question, form)
     body = encoder.start(first.rows)
+    state.metrics.rows_sent += len(first.rows)
     response = web.StreamResponse(headers=coverage_headers(first.coverage, state.domain))
     response.content_type = form.media_type
     await response.prepare(request)
@@ -58,6 +59,7 @@ async def _send_parts(
         await _send(response, state, body)
         async for answer in parts:
             if len(answer.rows):
+                state.metrics.rows_sent += len(answer.rows)
                 await _send(response, state, encoder.part(answer.rows))
         await _send(response, state, encoder.stop())
         await response.write_eof()

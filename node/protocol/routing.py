@@ -222,6 +222,29 @@ class ReaderMap:
                 at += 1
         return self._route(met, None)
 
+    def read_by(self, node: str, route: Route) -> Route:
+        """The route with everything that a node has in step read there: the answer is the same.
+
+        In step means what it means for a slow owner's replicas: a holder in contact, filled, to
+        whom nobody owes anything.
+        """
+        if self._unheard or node not in self._contact:
+            return route
+        known = self._ways.filled.get(node, ())
+        for owed in self._owed.get(node, {}).values():
+            known = subtract(known, owed)
+        known = subtract(known, union(route.missing, route.settling))
+        read: dict[str, list[Span]] = {}
+        for reader, spans in route.readers:
+            held = normalise(
+                span for span, names in self._ways.holders.stretches(spans) if node in names
+            )
+            mine = spans if reader == node else intersect(held, known)
+            read.setdefault(node, []).extend(mine)
+            if reader != node:
+                read.setdefault(reader, []).extend(subtract(spans, mine))
+        return replace(route, readers=_sorted({name: own for name, own in read.items() if own}))
+
     def _cell_boxes(self) -> "list[_CellBox] | None":
         """Worked out when a box is asked for: most maps are replaced before."""
         if self._boxes == "unknown":

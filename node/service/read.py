@@ -47,7 +47,7 @@ class Reader:
             if view.readers.only_reader == here and not view.away:
                 route = _NO_DETOUR
             else:
-                route = plan_route(view.ring.domain, view.readers, query)
+                route = plan_route(view.ring.domain, view.readers, query, here=here)
                 readers = [node for node, _ in route.readers]
                 if route.missing or route.keepers or readers != [here]:
                     return await self._read_there(query, view, route, deadline_ms)

@@ -81,8 +81,17 @@ class Answered(Generic[T]):
 _Outcome = list[Answered[T]] | NodeError
 
 
-def plan_route(domain: Domain, readers: ReaderMap, query: Query) -> Route:
-    """Who reads what for a query; no readers where its area lies outside the domain."""
+def plan_route(domain: Domain, readers: ReaderMap, query: Query, *, here: str) -> Route:
+    """Who reads what for a query; no readers where its area lies outside the domain.
+
+    Args:
+        here: this node, which reads what it can where the query asks for that.
+    """
+    route = _owners_route(domain, readers, query)
+    return route if query.reader == "owner" else readers.read_by(here, route)
+
+
+def _owners_route(domain: Domain, readers: ReaderMap, query: Query) -> Route:
     area, spans = query.area, query.spans
     if area is None:
         return readers.route_spans(EVERYTHING if spans is None else spans)
@@ -122,7 +131,7 @@ class Scatter:
         self.deadline_ms = deadline_ms
         # Words that arrive while readers are at work say nothing about what these have read.
         self._as_of_us = parts.members.as_of_us()
-        self.route = route or plan_route(view.ring.domain, view.readers, query)
+        self.route = route or plan_route(view.ring.domain, view.readers, query, here=parts.node_id)
         # Once true it stays: what two readers returned stays doubled after one of them fails.
         self.overlapping = bool(self.route.keepers)
         """Whether several readers may have returned the same record."""
@@ -145,7 +154,9 @@ class Scatter:
         self._view = members.view()
         self._as_of_us = min(self._as_of_us, members.as_of_us())
         readers = self._view.readers_without(self._failed)
-        self.route = plan_route(self._view.ring.domain, readers, self._query)
+        self.route = plan_route(
+            self._view.ring.domain, readers, self._query, here=self._parts.node_id
+        )
         self.overlapping = self.overlapping or bool(self.route.keepers)
         self._check()
         return True
@@ -243,7 +254,9 @@ class Scatter:
             self._view.standing.contact - contact
         )
         readers = self._view.readers_without(self._failed)
-        self.route = plan_route(self._view.ring.domain, readers, self._query)
+        self.route = plan_route(
+            self._view.ring.domain, readers, self._query, here=self._parts.node_id
+        )
         self.overlapping = self.overlapping or bool(self.route.keepers)
         self._check()
         spans: Spans = ()

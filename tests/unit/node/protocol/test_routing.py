@@ -53,6 +53,22 @@ def test_the_nearest_filled_replica_stands_in_alone() -> None:
     assert route.readers == (("c", quarter(0)),) and not route.keepers
 
 
+def test_the_node_that_is_asked_reads_what_it_has_in_step() -> None:
+    readers = quarters(standing("abcd"))
+    route = readers.read_by("d", readers.route_spans(EVERYTHING))
+    # d holds all but the first quarter.
+    assert route.readers == (("a", quarter(0)), ("d", ((QUARTER, CODE_STOP),)))
+    assert not route.keepers and not route.stand_ins
+    owed: dict[str, dict[str, Spans]] = {"d": {"b": quarter(1)}}
+    readers = quarters(standing("abcd", owed=owed, d=((2 * QUARTER, CODE_STOP),)))
+    route = readers.read_by("d", readers.route_spans(EVERYTHING))
+    assert route.readers == (
+        ("a", quarter(0)), ("b", quarter(1)), ("d", ((2 * QUARTER, CODE_STOP),))
+    )  # fmt: skip
+    route = readers.read_by("e", readers.route_spans(EVERYTHING))
+    assert route.readers == tuple((name, quarter(i)) for i, name in enumerate(NAMES))
+
+
 def test_a_replica_that_is_owed_something_is_not_enough_alone() -> None:
     owed: dict[str, dict[str, Spans]] = {"b": {"c": quarter(0)}}
     route = quarters(standing("bcd", owed=owed)).route_spans(quarter(0))

@@ -1,0 +1,97 @@
+"""Nodes that die: in the middle of a read, and so many that an answer cannot be whole."""
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from analytics.source.data_source import ZringSource
+from analytics.source.reader import ZringReader
+from ingest.demo.nodes import LocalCluster
+from node.client import Client
+from tests.analytics.conftest import COUNT, load
+
+NOTICED_S = 60.0
+
+
+def whole_reader(cluster: LocalCluster, **options: str) -> ZringReader:
+    """A reader as Spark makes it in the driver."""
+    source = ZringSource({"url": ",".join(cluster.urls[::-1]), "collection": "weather", **options})
+    return source.reader(source.schema())
+
+
+def identities(batches: Iterator[pa.RecordBatch]) -> list[tuple[str, int]]:
+    """(Sensor, time) of all rows, in their order."""
+    return [
+        pair
+        for batch in batches
+        for pair in zip(
+            batch["sensor"].to_pylist(), batch["time"].cast("int64").to_pylist(), strict=True
+        )
+    ]
+
+
+def test_a_node_that_dies_in_mid_read_is_replaced_from_the_last_row(
+    spark: SparkSession, cluster: LocalCluster, weather: pa.Table
+) -> None:
+    reader = whole_reader(cluster, pageRows="500")
+    tasks = reader.partitions()
+    # The planner's order is that of the owners' names: the owner of this task is known.
+    names = sorted(cluster.nodes)
+    victim = names.index("nw")
+    frame = load(spark, cluster, "weather", columns="sensor,time")
+    batches = reader.read(tasks[victim])
+    found = [next(batches), next(batches)]
+    cluster.nodes["nw"].kill()
+    found += list(batches)
+    assert all(batch.num_rows <= 500 for batch in found) and len(found) > 4
+    for position, task in enumerate(tasks):
+        if position != victim:
+            found += list(reader.read(task))
+    rows = identities(iter(found))
+    wanted = zip(
+        weather["sensor"].to_pylist(), weather["time"].cast("int64").to_pylist(), strict=True
+    )
+    assert sorted(rows) == sorted(wanted) and len(set(rows)) == COUNT
+    # Spark's own tasks, planned with the node and without it.
+    assert frame.count() == COUNT
+    assert frame.select("sensor", "time").distinct().count() == COUNT
+
+
+def test_an_answer_that_may_lack_records_is_never_taken_for_a_whole_one(
+    spark: SparkSession,
+    cluster: LocalCluster,
+    weather: pa.Table,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert not cluster.nodes["nw"].is_running(), "the test before has stopped it"
+    wait_for_state(cluster, "local")
+    with caplog.at_level(logging.WARNING, "analytics.source"):
+        reader = whole_reader(cluster)
+        rows = sum(batch.num_rows for task in reader.partitions() for batch in reader.read(task))
+    assert rows == COUNT
+    assert "weather: the answer is local: away: nw since 20" in caplog.text
+    with pytest.raises(PySparkException, match="option require=complete asks for better"):
+        load(spark, cluster, "weather", require="complete").count()
+    for name in ("sw", "se"):
+        cluster.nodes[name].kill()
+    wait_for_state(cluster, "partial")
+    with pytest.raises(PySparkException) as caught:
+        load(spark, cluster, "weather").count()
+    text = str(caught.value)
+    assert "weather: the answer is partial: no node with the records is in contact for (" in text
+    assert "away: nw since 20" in text and "accept it with require=partial" in text
+    some = load(spark, cluster, "weather", require="partial").count()
+    assert 0 < some < COUNT
+
+
+def wait_for_state(cluster: LocalCluster, state: str) -> None:
+    """Wait until the node that stays says so of the whole collection."""
+    deadline_s = time.monotonic() + NOTICED_S
+    with Client(cluster.urls[-1], timeout_s=30.0, direct=True) as client:
+        while client.query("weather", limit=1).coverage.state != state:
+            assert time.monotonic() < deadline_s, f"no answer became {state}"
