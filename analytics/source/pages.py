@@ -24,6 +24,8 @@ PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 2.0
 ATTEMPT_SHARE = 3
 """One node gets a third of the time that a page may take: one that hangs leaves time for two."""
+ATTEMPT_S_MAX = 60.0
+"""Far below the longest deadline that a node takes, and far above what a page needs."""
 PROBE_S = 0.5
 """How long a node may take to accept a connection before it counts as far away."""
 
@@ -59,10 +61,15 @@ def page_target(
             "reader": None if reader == "owner" else reader,
             "limit": page_rows,
             "f": "arrow",
-            "timeout_ms": max(1, int(timeout_s * 1_000 / ATTEMPT_SHARE)),
+            "timeout_ms": max(1, int(attempt_s(timeout_s) * 1_000)),
         },
     )
     return f"{collection_path(collection)}/items?{question}"
+
+
+def attempt_s(timeout_s: float) -> float:
+    """How long one node is waited for."""
+    return min(timeout_s / ATTEMPT_SHARE, ATTEMPT_S_MAX)
 
 
 def nearest_first(urls: Sequence[str]) -> tuple[str, ...]:
@@ -121,12 +128,11 @@ class Pages:
 
     def _fetch(self, target: str) -> tuple[Result, str | None]:
         deadline_s = time.monotonic() + self._timeout_s
-        attempt_s = self._timeout_s / ATTEMPT_SHARE
         pause_s, failures = PAUSE_FIRST_S, 0
         while True:
             remaining_s = deadline_s - time.monotonic()
             try:
-                return self._ask(target, max(min(remaining_s, attempt_s), 0.001))
+                return self._ask(target, max(min(remaining_s, attempt_s(self._timeout_s)), 0.001))
             except NodeError as error:
                 if not (error.retryable or isinstance(error, PeerRefused | StoreDamaged)):
                     raise

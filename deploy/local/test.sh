@@ -41,8 +41,8 @@ phase "core on Python 3.12, current numpy" core_tests 3.12 tests/unit
 phase "core on Python 3.13, current numpy" core_tests 3.13 tests/unit tests/property
 # Real processes (nodes, browsers, GDAL) are timed and killed: they get the machine for themselves.
 alone=()
-ignored=()
-for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs tests/streams tests/analytics; do
+ignored=(--ignore tests/analytics)
+for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs tests/streams; do
     if [[ -d $folder ]]; then
         alone+=("$folder")
         ignored+=(--ignore "$folder")
@@ -50,4 +50,5 @@ for folder in tests/cluster tests/recovery tests/clients tests/console tests/doc
 done
 phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests "${ignored[@]}"
 phase "tests with real processes" .venv/bin/pytest --durations 10 "${alone[@]}"
+phase "tests with Spark" .venv/bin/pytest --durations 10 tests/analytics
 report

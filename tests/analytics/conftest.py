@@ -21,6 +21,15 @@ ROOT = Path(__file__).parents[2]
 START_S = 180.0
 STOP_S = 30.0
 COUNT = 20_000
+TEST_S = 900
+"""The first test of a module waits for Spark and four nodes, whatever else the machine does."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time that their processes need to start."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(TEST_S))
 
 
 @pytest.fixture(scope="session")

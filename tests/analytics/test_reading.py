@@ -1,6 +1,7 @@
 """Reads equal brute force over what was written, and the nodes send what is needed and no more."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -12,6 +13,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.functions import col, lit, unix_micros
 from pyspark.sql.functions import min as least
 
+from analytics.source.options import Access
+from analytics.source.pages import Pages, page_target
+from analytics.source.selection import Selection
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
 from tests.analytics.conftest import COUNT, load
@@ -211,3 +215,29 @@ def test_types_that_change_are_widened(
 def test_times_are_those_that_were_written(frame: DataFrame) -> None:
     first = frame.agg(least(unix_micros("time"))).collect()[0][0]
     assert first == START_US
+
+
+def test_the_node_that_is_asked_reads_what_it_holds(
+    spark: SparkSession, cluster: LocalCluster, weather: pa.Table
+) -> None:
+    """With two replicas a node holds about three quarters of everything, and owns one."""
+    assert same(load(spark, cluster, "weather", readFrom="nearest"), weather.to_pandas()) == COUNT
+    here = cluster.urls[0]
+    target = page_target(
+        "weather", Selection(), None, columns=["temp"], reader="asked", page_rows=COUNT,
+        timeout_s=30.0,
+    )  # fmt: skip
+    deadline_s = time.monotonic() + 60.0
+    with Pages(Access((here,)), (here,)) as pages:
+        while True:
+            before = elsewhere(cluster)
+            page = pages.first(target)
+            assert len(page) == COUNT and page.coverage.state == "complete"
+            if elsewhere(cluster) - before <= COUNT / 2:
+                return
+            assert time.monotonic() < deadline_s, "the replicas never came into step"
+
+
+def elsewhere(cluster: LocalCluster) -> float:
+    """Records that all nodes but the first have read in their stores."""
+    return sum(counter(url, "zring_rows_read_total") for url in cluster.urls[1:])
