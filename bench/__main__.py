@@ -68,7 +68,7 @@ def _named(word: str) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="FIGURE",
-                        help="names of --list, or groups: store, streams, all",
+                        help="names of --list, or groups: store, streams, analytics, all",
                         choices=[*FIGURES, *GROUPS, "all", []])  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show the figures and leave")
     parser.add_argument("--records", type=int, default=RECORDS, help="records of each data set")

@@ -33,6 +33,7 @@ from bench.session import Session
 GROUPS: Mapping[str, str] = {
     "store": "records stored and asked for",
     "streams": "Kafka, MQTT and Fluentd into the nodes, and out to subscribers",
+    "analytics": "collections in Spark, and models over them",
 }
 """Each has a section of its own in docs/benchmarks.md and may be named instead of its figures."""
 
