@@ -109,9 +109,13 @@ class TargetKind:
 
 TARGETS: Mapping[str, TargetKind] = {
     "file": TargetKind("ingest.generate.targets.file:FileTarget", takes_messages=False),
+    "fluentd": TargetKind("ingest.generate.targets.fluentd:FluentdTarget", takes_messages=True),
     "http": TargetKind("ingest.generate.targets.http:HttpTarget", takes_messages=False),
     "kafka": TargetKind(
         "ingest.generate.targets.kafka:KafkaTarget", takes_messages=True, needs="zring[streams]"
+    ),
+    "mqtt": TargetKind(
+        "ingest.generate.targets.mqtt:MqttTarget", takes_messages=True, needs="zring[streams]"
     ),
 }
 
