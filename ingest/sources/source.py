@@ -8,8 +8,9 @@ from zring.morton import Int64s
 
 POLL_MESSAGES_MAX = 10_000
 """Messages of one poll: enough for columns, little enough to store within a second."""
-POLL_BYTES_MAX = 8 << 20
-"""Payload bytes of one poll; a single larger message comes alone."""
+POLL_BYTES_MAX = 2 << 20
+"""Payload bytes of one poll; a single larger message comes alone. As objects of Python they take
+some twenty times as much until they are columns."""
 
 
 @dataclass(frozen=True, slots=True)
