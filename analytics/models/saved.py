@@ -141,7 +141,7 @@ def model_of_bytes(file: bytes) -> SavedModel:
                 name: _array(archive, name, shape)
                 for name, shape in sorted(_shapes(document, archive).items())
             }
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
         raise ModelUnreadable(f"no saved model: {error}") from None
     return SavedModel(
         task=_typed(document, "task", str),
