@@ -13,6 +13,7 @@ Names with "@" in front are metadata (`node.metadata`), which no rule looks at.
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
@@ -166,8 +167,9 @@ class Rows:
         return 49 * len(self) + sum(bytes_of(column) for column in columns)
 
 
+@cache
 def empty_rows() -> Rows:
-    """No rows."""
+    """No rows; always the same object, as rows never change."""
     int64, int32 = np.empty(0, np.int64), np.empty(0, np.int32)
     return Rows.build(
         time=int64, lon=int32, lat=int32, code=int64, sensor=pa.array([], pa.string()), values={}

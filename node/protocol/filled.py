@@ -245,8 +245,9 @@ def debts_told(
 
     A member's word speaks of the holders of its own ring, and of the stores that it knows: to
     holders that its ring does not name it may owe anything. One that has not heard yet that a
-    store was lost may owe anything to anybody: what that store's node took may have reached one
-    holder and not the next, and whom it still owed a copy was known to nobody else.
+    store was lost, or is an old image of what it was, may owe anything to anybody: what that
+    store's node took may have reached one holder and not the next, and whom it still owed a copy
+    was known to nobody else.
 
     Args:
         words: of the members in contact, this node included.
@@ -267,7 +268,8 @@ def debts_told(
             for holder, spans in gained[word.ring_digest].items():
                 owes(member, holder, spans)
         if rules.lost_stores_unfilled and any(
-            node in words and words[node].store_id != seen.store_id
+            node in words
+            and (words[node].store_id != seen.store_id or is_restored(words[node], seen))
             for node, seen in word.stores.items()
         ):
             for holder in words:

@@ -283,7 +283,16 @@ class Members:
 
     def verdict(self) -> Verdict:
         """What to make of this node's own store, by what others remember of it."""
-        return judge_own_store(self.word(), self._remembered_of(self.node_id))
+        own = Word(
+            node=self.node_id,
+            cluster="",
+            store_id=self._engine.store_id,
+            sequence=self._engine.sequence,
+            birth=self.holding.filled.claim.birth,
+            instance=self.instance,
+            found=self._found,
+        )
+        return judge_own_store(own, self._remembered_of(self.node_id))
 
     def speak(self) -> None:
         """Say what is to be said of this node now; before every answer to a member."""

@@ -18,6 +18,7 @@ from node.errors import (
     PeerRefused,
     PeerUnreachable,
     StoreDamaged,
+    StoreFull,
     Unauthorised,
 )
 from node.protocol.coverage import is_acceptable
@@ -34,7 +35,15 @@ HEDGE_DELAY_MS = 250
 """A reader that needs longer than nearly every answer takes is asked again elsewhere."""
 COVER_SPANS_MAX = 32
 """Spans of a cover that only decides who is asked; readers test positions exactly."""
-_FAILURES = (PeerUnreachable, PeerRefused, NotHeld, Overloaded, Unauthorised, StoreDamaged)
+_FAILURES = (
+    PeerUnreachable,
+    PeerRefused,
+    NotHeld,
+    Overloaded,
+    Unauthorised,
+    StoreDamaged,
+    StoreFull,  # it cannot store the ring by which it is asked
+)
 """Errors of the member that was asked; everything else is the query's own."""
 
 T = TypeVar("T")

@@ -293,7 +293,9 @@ class MemoryEngine:
             entry = self.disk.durable[self._seen]
             self._seen += 1
             for name, rows in entry.batches:
-                self._kept.setdefault(name, MemoryRows(name)).add(rows)
+                if name not in self._kept:
+                    self._kept[name] = MemoryRows(name)
+                self._kept[name].add(rows)
                 self._statistics[name] = widened(self._statistics.get(name), rows)
                 self._counters["rows_written"] += len(rows)
             if entry.removal is None or self._carry_out(entry.removal):
@@ -301,7 +303,7 @@ class MemoryEngine:
 
     def _carry_out(self, removal: _Removal) -> bool:
         """Take away what a removal asks for, as far as the rows are what it says."""
-        kept = self._kept.get(removal.collection, MemoryRows(removal.collection))
+        kept = self._kept.get(removal.collection) or MemoryRows(removal.collection)
         rows = kept.rows()
         going: Bools = np.zeros(len(rows), np.bool_)
         removed: tuple[bool, ...] = (False,) * len(removal.buckets)

@@ -11,7 +11,7 @@ from tests.sim.plan import Plan, drawn_plan
 from tests.sim.runs import RULES, run, run_all, without
 
 SEEDS_WITHOUT = 200
-"""Seeds within which the loss of a rule must be found."""
+"""Seeds among which a life that misses a rule is looked for."""
 
 
 def main() -> int:

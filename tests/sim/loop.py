@@ -5,7 +5,10 @@ is set, the program would wait for ever, and the loop says so.
 """
 
 import asyncio
-import selectors
+import heapq
+import itertools
+from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 
@@ -13,33 +16,62 @@ class Deadlock(Exception):
     """Raised when every task waits for something that can never happen."""
 
 
-class _JumpingSelector(selectors.SelectSelector):
-    """Watches no file for real; what would be waiting moves the clock forward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise Deadlock("every task waits, and no timer is set")
-        if timeout > 0:
-            self.now_s += timeout
-        return []
+DUE_S = 1e-7
+"""Timers closer than this count as due: far below a microsecond, above float rounding."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`asyncio`'s own loop on a clock that starts at 0 and jumps."""
+    """`asyncio`'s own loop on a clock that starts at 0 and jumps.
+
+    A life is mostly timers and callbacks, so their queues are kept here: the same order as in
+    `asyncio`, timers of one moment in the order in which they were set, and no look at files.
+    """
 
     def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-        # Timers closer than this count as due: far below a microsecond, above float rounding.
-        self._clock_resolution = 1e-7
+        super().__init__()
+        self._now_s = 0.0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = itertools.count()
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
-        return self._jumping.now_s
+        return self._now_s
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """A timer that was cancelled is passed over when its moment comes."""
+
+    def _run_once(self) -> None:
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not ready and not self._stopping:
+            if not timers:
+                raise Deadlock("every task waits, and no timer is set")
+            self._now_s = max(self._now_s, timers[0][0])
+        while timers and timers[0][0] < self._now_s + DUE_S:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
 
 
 class VirtualClock:

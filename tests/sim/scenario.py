@@ -6,6 +6,7 @@ promise of the last fault is checked: every record is on every holder, and answe
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -18,12 +19,12 @@ from node.records import concat_rows
 from node.service.service import Service
 from tests.sim.cluster import SimulatedCluster, SimulatedNode
 from tests.sim.faults import Faults
+from tests.sim.holder_maps import share, shared_holder_map
 from tests.sim.loop import VirtualClock, VirtualLoop
 from tests.sim.plan import Plan, drawn_plan
 from tests.sim.truth import COLLECTION, Attempt, Identity, PromiseBroken, Truth, below_filter
 from zring.area import Box
 from zring.errors import ZringError
-from zring.placement import holder_map
 
 LEVELS: tuple[WriteLevel, ...] = ("one", "quorum", "all")
 RECORDS_PER_WRITE_MAX = 6
@@ -39,6 +40,9 @@ FORCED_SHARE = 0.5
 """Changes of the ring that somebody forces in spite of objections."""
 TIME_START = 1_600_000_000_000_000
 TIME_WIDTH = 40 * 86_400 * 1_000_000
+
+Between = Callable[[], Awaitable[None]]
+"""What happens in the middle of a stream."""
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ class Life:
         # Choices and the network's dice are separate, so that a longer transcript of the one
         # does not change the other.
         self.rng = Random(f"{self.seed} choices")
+        share()
         self.cluster = SimulatedCluster(
             self.loop,
             Random(f"{self.seed} network"),
@@ -125,7 +130,9 @@ class Life:
         rng = Random(dice)
         attempts = [self._attempt(rng) for _ in range(rng.randint(1, RECORDS_PER_WRITE_MAX))]
         attempts = list({attempt.identity: attempt for attempt in attempts}.values())
-        w = rng.choice(LEVELS)
+        await self._store(node, attempts, rng.choice(LEVELS))
+
+    async def _store(self, node: SimulatedNode, attempts: list[Attempt], w: WriteLevel) -> None:
         rows = self.truth.attempt(attempts)
         assert node.service is not None
         try:
@@ -152,13 +159,20 @@ class Life:
         streamed = query.limit is None and rng.random() < STREAMED_SHARE
         await self._ask(node, query, streamed=streamed)
 
-    async def _ask(self, node: SimulatedNode, query: Query, *, streamed: bool = False) -> str:
+    async def _ask(
+        self,
+        node: SimulatedNode,
+        query: Query,
+        *,
+        streamed: bool = False,
+        between: Between | None = None,
+    ) -> str:
         assert node.service is not None
         before = self.truth.where(self.cluster.disks())
         expired_us = kept_from_us(node.service.ring.settings, COLLECTION)
         try:
             if streamed:
-                answer = await _streamed(node.service, query)
+                answer = await _streamed(node.service, query, between)
             else:
                 answer = await node.service.read(query)
         except NodeError as error:
@@ -174,6 +188,7 @@ class Life:
             node.name
         }:
             node.fresh = False
+        self.truth.check_disks(self.cluster.disks())
         if not node.fresh:
             members = frozenset(node.service.ring.members()) | {node.name}
             self.truth.check(
@@ -264,7 +279,8 @@ class Life:
         moving = [f"{span} is on its way" for span in ring.spans if span.next is not None]
         if moving:
             return moving
-        misplaced = self.truth.misplaced(self.cluster.disks(), holder_map(ring))
+        self.truth.check_disks(self.cluster.disks())
+        misplaced = self.truth.misplaced(self.cluster.disks(), shared_holder_map(ring))
         if misplaced:
             return misplaced
         return [
@@ -321,9 +337,13 @@ class Life:
         self._tasks = [task for task in self._tasks if not task.done()]
 
 
-async def _streamed(service: Service, query: Query) -> Answer:
+async def _streamed(service: Service, query: Query, between: Between | None) -> Answer:
     """A stream as whoever reads it to its end takes it: by the word that it began with."""
-    parts = [part async for part in service.stream(replace(query, limit=STREAM_PAGE_ROWS))]
+    parts: list[Answer] = []
+    async for part in service.stream(replace(query, limit=STREAM_PAGE_ROWS)):
+        parts.append(part)
+        if between is not None and len(parts) == 1:
+            await between()
     first, last = parts[0].coverage, parts[-1].coverage
     said = first
     if is_acceptable(last.state, first.state):

@@ -1,161 +1,13 @@
 """Areas change hands while records are written and read: every answer is checked against truth."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
 from node.protocol.planning import PlanRequest
-from node.protocol.rules import ALL_RULES, Rules
-from node.query import Query
-from node.service.service import Service
-from tests.sim.loop import VirtualLoop
-from tests.sim.plan import Plan
-from tests.sim.scenario import Life
-from tests.sim.truth import COLLECTION
-from zring.morton import CODE_STOP
-from zring.ring import Ring
-from zring.settings import Settings
+from node.protocol.rules import Rules
+from tests.sim.stage import GRAIN, QUARTER, Stage, Story, play
 from zring.span import Spans, intersect, subtract
-
-QUARTER = CODE_STOP // 4
-GRAIN = CODE_STOP // 256
-
-
-class Stage:
-    """A cluster under steady traffic, and what a story does to it."""
-
-    def __init__(self, life: Life) -> None:
-        self.life = life
-        self.cluster = life.cluster
-        self._traffic: asyncio.Task[None] | None = None
-        self.states: list[str] = []
-        self.silent: set[str] = set()
-        """Nodes that nobody asks anything."""
-
-    def service(self, name: str) -> Service:
-        service = self.cluster.nodes[name].service
-        assert service is not None
-        return service
-
-    def services(self) -> list[Service]:
-        return [node.service for node in self.cluster.running() if node.service]
-
-    async def traffic(self) -> None:
-        """Write and read at random nodes, one after the other, until cancelled."""
-        life = self.life
-        while True:
-            running = [node for node in life.cluster.running() if node.name not in self.silent]
-            if running:
-                node = life.rng.choice(running)
-                task = node.call(life._write(node, life.rng.getrandbits(64)))
-                await asyncio.wait((task,))
-                _raise(task)
-                node = life.rng.choice(running)
-                if node.up:
-                    task = node.call(self._read(node.name))
-                    await asyncio.wait((task,))
-                    _raise(task)
-            await asyncio.sleep(0.1)
-
-    async def _read(self, name: str) -> None:
-        node = self.cluster.nodes[name]
-        query = self.life._query(self.life.rng)
-        self.states.append(await self.life._ask(node, query))
-
-    async def change(self, name: str, change: Callable[[Ring], Ring]) -> None:
-        """Somebody commits a change of the ring at a node."""
-        holding = self.service(name)._parts.members.holding
-        await holding.change(change(holding.ring))
-
-    async def wait(self, condition: Callable[[], bool], *, seconds: float = 60) -> None:
-        end = self.life.loop.time() + seconds
-        while not condition():
-            assert self.life.loop.time() < end, f"never came true: {self.report()}"
-            await self.pass_time(0.1)
-
-    async def pass_time(self, seconds: float) -> None:
-        """Let the traffic flow; what a checker finds is raised here.
-
-        Raises:
-            PromiseBroken
-        """
-        await asyncio.sleep(seconds)
-        if self._traffic is not None and self._traffic.done():
-            self._traffic.result()
-
-    def report(self) -> list[object]:
-        return [
-            (
-                node.name,
-                f"{node.service.ring.digest():x}",
-                subtract(
-                    node.service._parts.members.holding.held,
-                    node.service._parts.members.holding.filled.spans,
-                ),
-                node.service._parts.members.outstanding.counts(),
-                node.service.hand_overs(),
-                node.service.status().coverage.state,
-            )
-            for node in self.cluster.running()
-            if node.service
-        ] + self.life.unsettled()[:4]
-
-    async def wait_settled(self) -> None:
-        await self.wait(lambda: not self.life.unsettled())
-        for node in self.cluster.running():
-            assert await self.life._ask(node, Query(COLLECTION)) == "complete"
-
-    def owner_everywhere(self, spans: Spans, owner: str) -> bool:
-        return all(
-            not subtract(spans, node.service.ring.owned(owner))
-            for node in self.cluster.running()
-            if node.service
-        )
-
-
-def _raise(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        raise task.exception()  # type: ignore[misc]
-
-
-Story = Callable[[Stage], Coroutine[Any, Any, None]]
-
-
-def play(
-    story: Story, *, seed: int = 1, late: str = "", rules: Rules = ALL_RULES, replicas: int = 2
-) -> Stage:
-    """Tell a story on a cluster under traffic; afterwards everything settles and is complete."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        loop = runner.get_loop()
-        assert isinstance(loop, VirtualLoop)
-        life = Life(loop, seed, Plan(settings=Settings(replicas=replicas)))
-        life.cluster.rules = rules
-        stage = Stage(life)
-
-        async def main() -> None:
-            for name, node in life.cluster.nodes.items():
-                if name != late:
-                    await node.start()
-            if not late:
-                await stage.wait(lambda: not life.unsettled())
-            stage._traffic = asyncio.create_task(stage.traffic())
-            await asyncio.sleep(2)
-            await story(stage)
-            stage._traffic.cancel()
-            await asyncio.wait((stage._traffic,))
-            _raise(stage._traffic)
-            stage._traffic = None
-            await stage.wait_settled()
-            await life.cluster.stop()
-
-        try:
-            runner.run(main())
-        except BaseException:
-            print("\n".join(life.transcript[-80:]))
-            raise
-    return stage
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -411,6 +263,44 @@ def test_an_old_image_that_wrote_past_what_was_seen_is_found_all_the_same() -> N
         await stage.wait(lambda: not subtract(holding.held, holding.filled.spans))
 
     play(story)
+
+
+def test_an_old_image_that_is_asked_before_anybody_has_heard_of_it() -> None:
+    """It had taken what n2 had no room for; that n2 lacks it nobody else knows."""
+
+    async def story(stage: Stage) -> None:
+        node, full = stage.node("n1"), stage.node("n2")
+        await stage.write("n3", stage.attempts(((GRAIN * 64, GRAIN * 87),)), w="all")
+        full.disk.bytes_max = 0
+        await stage.write("n1", stage.attempts(((GRAIN * 64, GRAIN * 87),)))
+        await stage.pass_time(2)
+        await node.crash()
+        disk = node.disk
+        node.restore_image(0)
+        stage.life.truth.lose("n1", disk, stage.cluster.disks())
+        node.start_soon()
+        await stage.wait(
+            lambda: (
+                node.up and len(stage.service("n1")._parts.members.view().standing.contact) == 4
+            ),
+            every_s=0.0005,
+        )
+        await stage.ask("n1")
+        full.disk.bytes_max = None
+
+    play(story, traffic=False)
+
+
+def test_a_member_that_has_no_room_for_a_ring_fails_no_query() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.write("n3", stage.attempts(((0, QUARTER * 4),)), w="all")
+        stage.node("n2").disk.bytes_max = 0
+        await stage.change("n1", lambda ring: ring.assign(((0, GRAIN),), owner="n4"))
+        await stage.pass_time(4)
+        assert await stage.ask("n3") == "local"
+        stage.node("n2").disk.bytes_max = None
+
+    play(story, traffic=False)
 
 
 def test_a_restart_keeps_store_and_claim() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from node.protocol.acknowledge import copies_needed
-from node.query import TIME_MIN, Answer, Query, WriteLevel, WriteReply
+from node.query import TIME_MIN, Answer, Coverage, Query, WriteLevel, WriteReply
 from node.records import Rows
 from node.storage.engine import Scan
 from node.storage.memory_engine import MemoryDisk, MemoryEngine
@@ -121,7 +121,8 @@ class Truth:
                 if versions.get(attempt.identity, -1) >= attempt.version
             )
             needed = copies_needed(w, reply.copies_wanted) if reply.acknowledged else 1
-            needed = max(needed, reply.copies_durable)
+            # A keeper that counted may have let go by the time that the reply is here.
+            needed = max(needed, min(reply.copies_durable, reply.copies_wanted))
             lost = [
                 versions
                 for versions in self._lost
@@ -196,7 +197,10 @@ class Truth:
                 known.version
                 for known in self.acknowledged[identity]
                 if known.at_us < as_of_us
-                and not known.takers & away
+                and not any(
+                    node in away and known.at_us >= spoken_for_us(coverage, node, code) - skew_us
+                    for node in known.takers
+                )
                 and known.takers & members
                 and not (known.takers & self.wiped and _having(known, identity, before) <= away)
             ]
@@ -240,6 +244,8 @@ class Truth:
                 if identity in versions
             }
             promised = [one.version for one in self.acknowledged.get(identity, ())]
+            if not having and not promised:
+                continue
             newest = max((*having.values(), *promised))
             wanted = holders.holders_at(identity[2])
             if set(having) != set(wanted) or set(having.values()) != {newest}:
@@ -276,6 +282,8 @@ class Truth:
     def check_disks(self, disks: Mapping[str, MemoryDisk]) -> None:
         """Check that moving and letting go have not taken records off disks that must have them.
 
+        What a lost disk had confirmed, and another one let go of since, was lost with that disk.
+
         Raises:
             PromiseBroken: promise 1.
         """
@@ -287,6 +295,9 @@ class Truth:
         for identity, known in sorted(self.acknowledged.items()):
             if identity[1] < self.kept_from_us:
                 continue
+            if any(not one.needed for one in known):
+                best = max(versions.get(identity, -1) for versions in on_disk)
+                known[:] = [one for one in known if one.needed or one.version <= best]
             grain = identity[2] >> GRAIN_SHIFT
             for one in known:
                 needed = min(one.needed, self._fewest[grain])
@@ -386,6 +397,14 @@ class _DiskView:
     def _add(self, rows: Rows) -> None:
         for identity, version in _versions(rows):
             self._versions[identity] = max(version, self._versions.get(identity, -1))
+
+
+def spoken_for_us(coverage: Coverage, node: str, code: int) -> int:
+    """Up to when an answer speaks for what a node without contact took: where it is the owner and
+    a replica stands in for it, up to the moment that is said; else for nothing."""
+    moment = coverage.replicas_as_of.get(node)
+    stands_in = any(start <= code < stop for start, stop in coverage.replicas.get(node, ()))
+    return TIME_MIN if moment is None or not stands_in else moment
 
 
 def below_filter(value: int) -> Mapping[str, Any]:

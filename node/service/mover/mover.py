@@ -12,6 +12,7 @@ from node.protocol.outstanding import bounded
 from node.protocol.throttle import Foreground
 from node.protocol.word import spans_to_plain
 from node.service.links import Links
+from node.service.members import View
 from node.service.mover.job import Job
 from node.service.mover.link import Link
 from node.service.mover.progress import PeerProgress, Progress
@@ -73,6 +74,8 @@ class Mover:
         # were at work.
         self._release = Release(parts, self._letting_go, lambda name: self._link(name, Progress()))
         self._peers: dict[str, _Peer] = {}
+        self._nothing_to_say: View | None = None
+        """The view by which everybody was in step, or owed something; a change of it is another."""
         self._check_interval_ms = settings.compare_interval_h * 3_600_000
         self._check_at_ms = parts.clock.now_ms() + self._check_interval_ms
 
@@ -223,6 +226,9 @@ class Mover:
         """
         members, here = self._parts.members, self._parts.node_id
         view = members.view()
+        if view is self._nothing_to_say:
+            return
+        self._nothing_to_say = view
         mine = view.standing.filled.get(here, ())
         for name, filled in view.standing.filled.items():
             if name == here or view.rings[name] != view.ring.digest():
@@ -230,6 +236,8 @@ class Mover:
             spans = subtract(intersect(view.holders.spans_of(name), mine), filled)
             spans = subtract(spans, members.outstanding.owed(name)) if spans else ()
             peer = self._peer(name)
+            if spans:
+                self._nothing_to_say = None
             if spans and not peer.telling:
                 peer.telling = True
                 self._parts.tasks.spawn(self._tell(name, peer, spans), name=f"in step {name}")

@@ -101,6 +101,18 @@ def test_rules_can_be_switched_off() -> None:
     assert lax.verified(((0, 9),), both, agreeing=frozenset("ab")) == ((0, 5),)
 
 
+def test_another_ring_voids_what_was_verified() -> None:
+    strict, careless = Filled(Claim()), Filled(Claim(), rules=Rules(ring_voids_verifications=False))
+    for one in (strict, careless):
+        one.note("a", ((0, 5),))
+        one.forget_said()
+    said = [
+        one.verified(((0, 9),), {"a": EVERYTHING}, agreeing=frozenset("a"))
+        for one in (strict, careless)
+    ]
+    assert said == [(), ((0, 5),)]
+
+
 def test_claims_are_read_back() -> None:
     for claim in (Claim(), Claim(((0, 1 << 60), (3 << 60, 1 << 62)), birth=True)):
         assert document_to_claim(claim_to_document(claim)) == claim
@@ -176,4 +188,5 @@ def test_debts() -> None:
     assert debts(ring_digest=7) == {"h": {"k": ((0, 4), (8, 9))}}, "its ring gave h nothing there"
     assert debts(stores={"h": StoreSeen("sh", 1)}) == debts()
     assert debts(stores={"h": StoreSeen("former", 1)}) == {"h": {"k": EVERYTHING}}
+    assert debts(stores={"h": StoreSeen("sh", 2)}) == {"h": {"k": EVERYTHING}}, "an old image"
     assert not intersect(debts()["h"]["k"], ((4, 9),))
