@@ -226,6 +226,8 @@ class FilesSource:
                 messages_left -= len(messages)
                 bytes_left -= reached.offset - position.offset
                 complete = False
+            elif reached.offset < os.fstat(stream.fileno()).st_size:
+                complete = False  # its next line did not fit into this poll
         self._is_at_end = complete and not self._settings.follow
         return found
 
@@ -235,7 +237,8 @@ class FilesSource:
         stream.seek(position.offset)
         data = stream.read(bytes_max)
         ends = data.rfind(b"\n") + 1
-        if not ends and (len(data) >= POLL_BYTES_MAX or not self._settings.follow):
+        is_cut = len(data) >= bytes_max
+        if not ends and (len(data) >= POLL_BYTES_MAX if is_cut else not self._settings.follow):
             ends = len(data)  # a line that is no line, or the last one of a file that is whole
         if not ends:
             return None, position
@@ -249,7 +252,11 @@ class FilesSource:
         header = self._header(stream, position)
         kept = [(first + at, line) for at, line in enumerate(lines) if line and not line.isspace()]
         if header is not None:
-            kept = [(at, header + line) for at, line in kept if at > 0 or position.offset > 0]
+            kept = [
+                (at, header + line.rstrip(b"\r"))
+                for at, line in kept
+                if at > first or position.offset > 0
+            ]
         if not kept:
             return None, reached
         count = len(kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import SourceRefused
-from ingest.sources import Source
+from ingest.sources import POLL_BYTES_MAX, Source
 from ingest.sources.files import FilesSettings, FilesSource
 from tests.streams.contract import SourceContract, numbered, opened, payloads, poll_all
 
@@ -104,12 +104,34 @@ def test_a_file_that_is_not_followed_ends(case: FilesCase) -> None:
         assert not source.poll(0) and source.is_at_end()
 
 
+def test_a_line_that_does_not_fit_into_a_poll_comes_whole_in_the_next(case: FilesCase) -> None:
+    """Seen in review: of a file that is not followed, half of such a line was handed out."""
+    second = case.folder / "second.ndjson"
+    nearly = b"a" * (POLL_BYTES_MAX - 100)
+    case.produce([nearly])
+    second.write_bytes(b"b" * 500 + b"\n" + b"c" * 500)
+    with opened(case.source(paths=(str(case.folder),), follow=False)) as source:
+        found = payloads(poll_all(source, 3))
+        assert found == [nearly, b"b" * 500, b"c" * 500]
+        assert not source.poll(0) and source.is_at_end()
+
+
+def test_a_new_file_at_the_same_path_has_a_header_of_its_own(case: FilesCase) -> None:
+    path = case.folder / "table.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    with opened(case.source(paths=(str(path),))) as source:
+        first = poll_all(source, 1)
+        path.rename(case.folder / "old")
+        path.write_bytes(b"a,c\n3,4\n")
+        assert payloads([*first, *poll_all(source, 1)]) == [b"a,b\n1,2", b"a,c\n3,4"]
+
+
 def test_lines_of_csv_come_below_their_header(case: FilesCase) -> None:
     path = case.folder / "table.csv"
     path.write_bytes(b"a,b\r\n1,2\r\n3,4\r\n")
     with opened(case.source(paths=(str(path),), follow=False)) as source:
         found = payloads(poll_all(source, 2))
-    assert found == [b"a,b\n1,2\r", b"a,b\n3,4\r"]
+    assert found == [b"a,b\n1,2", b"a,b\n3,4"]
 
 
 def test_a_damaged_position_is_refused(case: FilesCase) -> None:

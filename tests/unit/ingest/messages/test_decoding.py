@@ -221,6 +221,17 @@ def test_cells_of_csv_say_their_type() -> None:
     assert [entry.reason for entry in decoded.refusals] == ["bad-csv"]
 
 
+def test_types_of_csv_are_those_of_the_mapping() -> None:
+    body = b"id;ts;lon;lat;n;m\r\n12;1688169600;135.5;33.5;12;7\r\n"
+    other = b"id;ts;lon;lat;n;m\n1.50;1688169600;135.5;33.5;x;8\n"
+    decoded = decode("csv", body, other, time_format="epoch-s", names={"number": "n"},
+                     types={"number": "text"})  # fmt: skip
+    assert cells(decoded) == {
+        (0, "12"): {"time": T0, "number": "12", "m": 7},
+        (1, "1.50"): {"time": T0, "number": "x", "m": 8},
+    }
+
+
 def test_numbers_of_any_spelling_are_one_time() -> None:
     seconds = [1_688_169_600, 1_688_169_600.25, "1688169600.5", 10**30, None]
     bodies = [orjson.dumps({**A, "time": one}) if one != 10**30 else
