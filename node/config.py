@@ -44,6 +44,14 @@ class Limits:
     """Records waiting for the disk or for a peer before writers are slowed."""
     peer_timeout_ms: int = 5_000
     """Waiting for another node, where the caller's deadline does not end sooner."""
+    streams_max: int = 12
+    """Streams of arriving records that are open here; each keeps a connection to every node."""
+    stream_queue_bytes_max: int = 4 << 20
+    """Records that wait for the reader of one stream; beyond it the logs wait for the stream."""
+    stream_log_bytes_max: int = 32 << 20
+    """Records that arrived lately, kept for streams: what a slow reader or a cut may be behind."""
+    fence_sensors_max: int = 10_000
+    """Sensors of which one stream knows whether they are inside its fence."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

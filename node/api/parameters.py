@@ -200,6 +200,18 @@ _TABLE = (
     ),
     Parameter("step", parse_duration, {"type": "string"}, "Width of a time step, such as PT1H."),
     Parameter(
+        "fence",
+        parse_flag,
+        {"type": "boolean", "default": False},
+        "Only sensors that come into `bbox` or go out of it.",
+    ),
+    Parameter(
+        "last_event_id",
+        _text,
+        {"type": "string"},
+        "Id of the last event that was received: go on after it. The header counts more.",
+    ),
+    Parameter(
         "w",
         lambda name, text: parse_choice(name, text, ("one", "quorum", "all")),
         {"type": "string", "enum": ["one", "quorum", "all"], "default": "one"},

@@ -1,6 +1,6 @@
 """The table of routes: what there is, who may call it, and what OpenAPI says of it."""
 
-from node.api import analysis, cluster, items, pages, plans, repair, store
+from node.api import analysis, cluster, items, live, pages, plans, repair, store
 from node.api.formats import ARROW
 from node.api.route import Route
 
@@ -75,6 +75,15 @@ ROUTES: tuple[Route, ...] = (
         "rows",
         "read",
         "polygon",
+    ),
+    Route(
+        "GET",
+        f"{_COLLECTION}/stream",
+        live.get_stream,
+        "getStream",
+        "Records as they arrive at any node, as server-sent events",
+        live.STREAM_PARAMETERS,
+        live.EVENT_STREAM_TYPE,
     ),
     Route(
         "GET",

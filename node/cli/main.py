@@ -17,6 +17,7 @@ OWN_COMMANDS = {
     "certs": "node.cli.certs:certs",
     "commit": "node.cli.changes:commit",
     "doctor": "node.cli.doctor:doctor",
+    "follow": "node.cli.follow:follow",
     "init": "node.cli.init:init",
     "join": "node.cli.changes:join",
     "latest": "node.cli.latest:latest",

@@ -108,6 +108,31 @@ class Channel:
         assert cause is not None
         raise cause
 
+    def stream(self, target: str, *, headers: str, silence_s: float) -> Iterator[bytes]:
+        """The body of an answer without an end, from the node whose turn it is.
+
+        However it ends, another node is asked next time.
+
+        Raises:
+            NodeError: what the node answered instead; or it broke off, or fell silent.
+        """
+        url = next(self._candidates(None, None))
+        left_by_us = False
+        try:
+            with self._pool.stream(url, target, headers=headers, timeout_s=self.timeout_s) as (
+                response,
+                connection,
+            ):
+                if response.status >= 400:
+                    raise problem_to_error(response, url=url)
+                yield from connection.parts(silence_s=silence_s)
+        except GeneratorExit:
+            left_by_us = True
+            raise
+        finally:
+            if not left_by_us:
+                self._down_until_s[url] = time.monotonic() + DOWN_S
+
     def ring_view(self) -> RingView:
         """The ring for routing; fetched once, and again when a node shows another digest."""
         view = self._ring

@@ -11,6 +11,7 @@ import pyarrow as pa
 from node.client.channel import TIMEOUT_S, Channel
 from node.client.connection import Response, Sink
 from node.client.fanout import FanOut
+from node.client.following import Event, follow_events
 from node.client.operations import Operations
 from node.client.parameters import BoundingBox, Time, box_to_e7, collection_path, query_string
 from node.client.result import AnswerCoverage, Result, coverage_of, joined
@@ -218,6 +219,36 @@ class Client:
         if any(not part.table.schema.equals(filled[0].table.schema) for part in filled):
             return None
         return joined(parts) if parts and filled else None
+
+    def follow(
+        self,
+        collection: str,
+        *,
+        bbox: BoundingBox | None = None,
+        sensors: Iterable[str] | str | None = None,
+        filter: str | None = None,
+        columns: Iterable[str] | None = None,
+        metadata: bool = False,
+        fence: bool = False,
+        last_event_id: str | None = None,
+    ) -> Iterator[Event]:
+        """What arrives from now on, at any node; goes on at another one when a node goes.
+
+        Args:
+            fence: only sensors that come into `bbox` (`enter`) or go out (`leave`).
+            last_event_id: go on after this event.
+        Raises:
+            Unavailable: no node has answered for `timeout_s` of this client.
+        """
+        question = query_string(
+            bbox=bbox, sensors=sensors, filter=filter, columns=columns, metadata=metadata,
+            more={"fence": "true"} if fence else None,
+        )  # fmt: skip
+        target = f"{collection_path(collection)}/stream?{question}"
+        timeout_s = self._channel.timeout_s
+        return follow_events(
+            self._channel, target, last_event_id=last_event_id, timeout_s=timeout_s
+        )
 
     def explain(self, collection: str, **selection: Any) -> dict[str, Any]:
         """How a query is answered: spans, readers, rows, times."""

@@ -11,7 +11,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -119,6 +120,32 @@ class Connection:
             answer = self._read_counted(self._size(headers.get("content-length", "0")), out)
         keep = headers.get("connection", "").lower() != "close"
         return Response(status, headers, answer), keep
+
+    def begin(self, request: bytes) -> Response:
+        """Send a request and read the head of its answer, and the body where that is an error."""
+        try:
+            self._socket.sendall(request)
+        except OSError as error:
+            raise PeerUnreachable(f"{self._name()} closed the connection: {error}") from None
+        status, headers = self._read_head()
+        body: bytes | bytearray = b""
+        if status >= 400:
+            body = self._read_counted(self._size(headers.get("content-length", "0")), None)
+        return Response(status, headers, body)
+
+    def parts(self, *, silence_s: float) -> Iterator[bytes]:
+        """The body of an answer that was begun, in chunks, as it comes.
+
+        Raises:
+            PeerUnreachable: it broke off. DeadlineExceeded: nothing came for `silence_s`.
+        """
+        while True:
+            self._deadline_s = time.monotonic() + silence_s
+            size = self._size(self._read_line().partition(b";")[0].decode("latin-1"), base=16)
+            if not size:
+                return
+            yield bytes(self._read_counted(size, None))
+            self._read_line()
 
     def _read_head(self) -> tuple[int, dict[str, str]]:
         buffer = self._buffer
@@ -312,6 +339,25 @@ class ConnectionPool:
                     self._give_back(url, connection)
                 else:
                     connection.close()
+
+    @contextmanager
+    def stream(
+        self, url: str, target: str, *, headers: str, timeout_s: float
+    ) -> Iterator[tuple[Response, Connection]]:
+        """A connection of its own on which an answer has begun; closed in the end.
+
+        Raises:
+            PeerUnreachable, DeadlineExceeded.
+        """
+        address = self._addresses.get(url) or self._remember(url)
+        tls = self._tls_context() if address.scheme == "https" else None
+        connection = Connection(address, tls=tls, deadline_s=time.monotonic() + timeout_s)
+        try:
+            head = f"GET {target} HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n"
+            request = f"{head}{self._headers}{headers}\r\n".encode("latin-1")
+            yield connection.begin(request), connection
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close all idle connections."""

@@ -15,5 +15,5 @@ store is filled for, in one transaction), `members` (health, who is owed what, w
 `filled` (being verified), `flip` and `gate` (handing codes over), `peers` (calls out), `handlers`
 (calls in), `gossip` and `health` (who is there), `write`, `delivery`, `links`, `mover`,
 `selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
-`catalogue`, `status`, `counters`, `tasks`.
+`catalogue`, `status`, `counters`, `tasks`; `arrivals` → `following` (streams of what arrives).
 """

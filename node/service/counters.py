@@ -36,6 +36,8 @@ class Counters:
     flips_done: int = 0
     flips_failed: int = 0
     members_refused: int = 0
+    streams_opened: int = 0
+    stream_records: int = 0
 
     def frozen(self) -> Mapping[str, int]:
         """The values as they are now; later work does not change them."""

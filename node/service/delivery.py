@@ -31,6 +31,7 @@ class Parcel:
         absent: holders without contact: whoever gets a copy owes it to them as well, so that
             they get theirs even when the node that took the rows never returns.
         late: the batch was acknowledged before this copy was confirmed.
+        line: of the batch in this node's arrival log.
         arrived: done once it is known whether the holder has the rows on its disk.
     """
 
@@ -41,6 +42,7 @@ class Parcel:
     size: int
     arrived: asyncio.Future[bool]
     late: bool = False
+    line: int = 0
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class Delivery:
         rows: Rows,
         places: Sequence[Place],
         absent: Sequence[str] = (),
+        *,
+        line: int,
     ) -> list[Parcel]:
         """Queue rows for a holder, large ones in several parcels."""
         courier = self._couriers.get(node)
@@ -75,7 +79,7 @@ class Delivery:
         parcels = []
         for chunk in split_rows(rows, bytes_max=self._message_bytes(node)):
             arrived: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            parcel = Parcel(collection, chunk, places, absent, chunk.nbytes(), arrived)
+            parcel = Parcel(collection, chunk, places, absent, chunk.nbytes(), arrived, line=line)
             courier.queue.append(parcel)
             self.bytes_queued += parcel.size
             parcels.append(parcel)
@@ -149,6 +153,8 @@ class Delivery:
                 {
                     "collection": parcels[0].collection,
                     "absent": list(parcels[0].absent),
+                    "lines": [[parcel.line, len(parcel.rows)] for parcel in parcels],
+                    "instance": self._parts.members.instance,
                     **packing,
                 },
                 body,

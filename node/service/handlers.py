@@ -19,6 +19,7 @@ from node.service.aggregate import Aggregator, check_aggregate, partial_to_messa
 from node.service.catalogue import statistics_to_plain
 from node.service.cluster_tasks import TaskBoard
 from node.service.filled import Filling
+from node.service.following import Streams
 from node.service.gossip import Gossip
 from node.service.latest import Latest
 from node.service.leaving import Leaving
@@ -65,6 +66,7 @@ class Handlers:
         answers: Answers,
         tasks: TaskBoard,
         repairs: Repairs,
+        streams: Streams,
     ) -> None:
         self._parts = parts
         self._plans = plans
@@ -94,6 +96,7 @@ class Handlers:
             "repair": answers.repair,
             "accept_loss": self._accept_loss,
             "tasks": self._tell_tasks,
+            "arrivals": streams.answer,
         }
 
     async def handle(self, message: Message) -> Message:
@@ -165,7 +168,7 @@ class Handlers:
         absent = message.header.get("absent", [])
         if not isinstance(absent, list) or not all(isinstance(node, str) for node in absent):
             raise BadRequest(f"absent={absent!r} is no list of nodes", field="absent")
-        await self._writer.store_copy(_text(message.header, "collection"), rows, absent)
+        await self._writer.store_copy(_text(message.header, "collection"), rows, absent, message)
         return {"busy": self._mover.busy()}, b""
 
     async def _scan(self, message: Message) -> _Reply:

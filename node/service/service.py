@@ -25,6 +25,7 @@ from node.query import (
 )
 from node.records import Rows
 from node.service.aggregate import Aggregator
+from node.service.arrivals import Arrivals
 from node.service.audit import Audit, NoAudit
 from node.service.catalogue import Catalogue
 from node.service.cluster_tasks import TaskBoard
@@ -33,6 +34,7 @@ from node.service.delivery import Delivery
 from node.service.expiring import Expiring
 from node.service.filled import Filling
 from node.service.flip import Flipping
+from node.service.following import Streams
 from node.service.gate import Gate
 from node.service.gossip import Gossip
 from node.service.handlers import Handlers
@@ -141,7 +143,10 @@ class Service:
         self._catalogue = Catalogue(self._parts)
         self._reader = Reader(self._parts)
         gate = Gate(clock)
-        self._writer = Writer(self._parts, self._delivery, gate)
+        arrivals = Arrivals(self._parts)
+        self.streams = Streams(self._parts, arrivals)
+        """Streams of what arrives anywhere in the cluster."""
+        self._writer = Writer(self._parts, self._delivery, gate, arrivals)
         self._aggregator = Aggregator(self._parts)
         self._latest = Latest(self._parts, self._catalogue)
         self._mover = Mover(self._parts, links, mover)
@@ -179,6 +184,7 @@ class Service:
             leaving=self._leaving,
             tasks=self.tasks,
             repairs=self.repairs,
+            streams=self.streams,
         )
 
     @property

@@ -22,6 +22,7 @@ from node.protocol.hlc import next_version
 from node.protocol.outstanding import Place, places_of
 from node.query import TIME_MIN, WriteLevel, WriteReply
 from node.records import Rows, concat_rows
+from node.service.arrivals import Arrivals
 from node.service.delivery import Delivery, Parcel, split_rows
 from node.service.gate import Gate
 from node.service.members import META_VERSION, View
@@ -49,8 +50,9 @@ class Batch:
 class Writer:
     """Takes batches at the node that was asked, and at the spreader."""
 
-    def __init__(self, parts: Parts, delivery: Delivery, gate: Gate) -> None:
+    def __init__(self, parts: Parts, delivery: Delivery, gate: Gate, arrivals: Arrivals) -> None:
         self._parts = parts
+        self._arrivals = arrivals
         self._gate = gate
         self._delivery = delivery
         stored = parts.engine.read_meta(META_VERSION)
@@ -120,7 +122,7 @@ class Writer:
         parts = self._parts
         with self._gate.passing(batch.rows.code):
             try:
-                await self._store(batch.collection, batch.rows)
+                stored = await self._store(batch.collection, batch.rows)
             except asyncio.CancelledError:
                 # The commit goes on without its caller, and so must what follows from it.
                 if parts.tasks.running:
@@ -128,11 +130,12 @@ class Writer:
                 raise
             # Copies go by the ring of now, and after the rows are here: whoever has a copy can
             # then tell that others lack it, whatever becomes of this node.
+            line = self._arrivals.own(batch.collection, stored)
             view = parts.members.view()
             sets, by_node = _shares(view, batch.rows, here=parts.node_id)
             tally = Tally(sets, here=parts.node_id, w=batch.w)
             tally.stored(parts.node_id)
-            parcels = self._send(batch, by_node, view, tally)
+            parcels = self._send(batch, by_node, view, tally, line=line)
         await self._wait(tally, parcels, deadline_ms=batch.deadline_ms)
         for node, sent in parcels.items():
             for parcel in sent:
@@ -140,7 +143,9 @@ class Writer:
                     self._delivery.acknowledge(node, parcel)
         return tally.reply(len(batch.rows))
 
-    async def store_copy(self, collection: str, rows: Rows, absent: Sequence[str]) -> None:
+    async def store_copy(
+        self, collection: str, rows: Rows, absent: Sequence[str], message: Message
+    ) -> None:
         """Store what another node took; absent holders of the rows are owed it by this one too.
 
         Raises:
@@ -153,7 +158,8 @@ class Writer:
             for node in sorted(set(absent) & set(by_node)):
                 owed[node] = places_of(collection, by_node[node])
         try:
-            await self._store(collection, rows)
+            stored = await self._store(collection, rows)
+            self._arrivals.copied(collection, rows, stored, message)
         finally:
             for node, places in owed.items():
                 parts.members.outstanding.fail(node, places)
@@ -162,13 +168,13 @@ class Writer:
         """Finish a write whose caller has gone: its rows are owed to every other holder."""
         parts = self._parts
         with suppress(NodeError):  # what is on the disk all the same is owed as well
-            await self._store(batch.collection, batch.rows)
+            self._arrivals.own(batch.collection, await self._store(batch.collection, batch.rows))
         _, by_node = _shares(parts.members.view(), batch.rows, here=parts.node_id)
         for node, rows in by_node.items():
             parts.members.outstanding.fail(node, places_of(batch.collection, rows))
 
-    async def _store(self, collection: str, rows: Rows) -> None:
-        """Make rows durable; those that have expired count as had."""
+    async def _store(self, collection: str, rows: Rows) -> Rows:
+        """Make rows durable and return them; those that have expired count as had."""
         parts = self._parts
         kept_us = kept_from_us(parts.members.ring.settings, collection)
         if kept_us > TIME_MIN and parts.rules.expired_refused:
@@ -180,6 +186,7 @@ class Writer:
         # By the ring in force now: what came for a holder may be a former holder's by then.
         kept = ~contains(parts.members.holding.held, rows.code)
         parts.counters.records_kept += int(kept.sum())
+        return rows
 
     async def _round(
         self, batch: Batch, failed: frozenset[str]
@@ -241,7 +248,7 @@ class Writer:
         return header_to_reply(reply)
 
     def _send(
-        self, batch: Batch, by_node: dict[str, Rows], view: View, tally: Tally
+        self, batch: Batch, by_node: dict[str, Rows], view: View, tally: Tally, *, line: int
     ) -> dict[str, list[Parcel]]:
         """Send copies to the holders in contact; the absent ones are owed theirs from now on."""
         parcels: dict[str, list[Parcel]] = {}
@@ -249,7 +256,9 @@ class Writer:
         for node, rows in by_node.items():
             places = places_of(batch.collection, rows)
             if node in view.standing.contact:
-                parcels[node] = self._delivery.send(node, batch.collection, rows, places, absent)
+                parcels[node] = self._delivery.send(
+                    node, batch.collection, rows, places, absent, line=line
+                )
                 tally.sent(node)
             else:
                 self._parts.members.outstanding.fail(node, places)

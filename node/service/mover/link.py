@@ -83,7 +83,8 @@ class Link:
         view = self._parts.members.view()
         absent = sorted(set(view.holders.nodes) - view.standing.contact)
         body, packing = pack(rows_to_bytes(rows), wanted=bool(self._budget.rate))
-        await self._call("copy", {"collection": collection, "absent": absent, **packing}, body)
+        header = {"collection": collection, "absent": absent, "moved": True, **packing}
+        await self._call("copy", header, body)
         self._parts.counters.records_moved += len(rows)
         self.progress.moved(len(rows), len(body), now_ms=self._parts.clock.now_ms())
 

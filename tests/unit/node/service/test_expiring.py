@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from node.peer.transport import Message
 from node.protocol.expiry import Expiry
 from node.protocol.rules import Rules
 from node.query import AggregateQuery, Query
@@ -16,6 +17,7 @@ from tests.sim.loop import VirtualClock
 from tests.unit.node.service.conftest import Bench, Play, make_rows
 from tests.unit.node.service.test_mover import stored
 
+COPY = Message("copy", {"from": "n9"})
 TODAY = VirtualClock.EPOCH_US // DAY_US
 KEEP_DAYS = 100
 FIRST = TODAY - KEEP_DAYS
@@ -142,7 +144,7 @@ def test_repair_neither_brings_expired_records_back_nor_sends_them(play: Play) -
         assert [service.counters["records_moved"] for service in bench.services] == before
         assert days_stored(bench, "n1") == [FIRST, TODAY]
         late = bench.service("n1")._writer
-        await late.store_copy("c", rows_of_day(FIRST - 1, seed=12), [])
+        await late.store_copy("c", rows_of_day(FIRST - 1, seed=12), [], COPY)
         assert days_stored(bench, "n1") == [FIRST, TODAY]
         assert bench.service("n1").counters["records_expired"] == 12
         await bench.service("n2")._expiring._drop(again=True)
@@ -210,7 +212,7 @@ def test_without_the_rules_expired_records_come_back(play: Play) -> None:
         assert FIRST - 1 in await times_read(bench.service("n1"))
         writer = bench.service("n1")._writer
         writer._parts = replace(writer._parts, rules=Rules(expired_refused=False))
-        await writer.store_copy("c", rows_of_day(FIRST - 5, seed=12), [])
+        await writer.store_copy("c", rows_of_day(FIRST - 5, seed=12), [], COPY)
         assert FIRST - 5 in days_stored(bench, "n1")
 
     play(test)
