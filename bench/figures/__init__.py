@@ -13,6 +13,7 @@ from bench.figures import (
     bulk,
     core,
     durable,
+    following,
     growth,
     handover,
     images,
@@ -77,6 +78,7 @@ _ALL = (
     Figure("moving", "the queries on 20,000 moving sensors", moving.run),
     Figure("streams-kafka", "Kafka into four nodes, confluent-kafka", streams.run_kafka),
     Figure("streams-pykafka", "the same through pykafka, beside a bare loop", streams.run_pykafka),
+    Figure("streams-follow", "from produce to visible at a subscriber", following.run),
     Figure("streams-images", "experiment I: images through Kafka", images.run),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _ALL}

@@ -256,7 +256,7 @@ class Following:
             view = parts.members.view()
             for node in sorted(view.standing.contact - self._tasks.keys()):
                 self._tasks[node] = parts.tasks.spawn(self._follow(node), name=f"stream {node}")
-            route = plan_route(view.ring.domain, view.readers, self.query)
+            route = plan_route(view.ring.domain, view.readers, self.query, here=parts.node_id)
             coverage = parts.members.coverage(view, route)
             told = (coverage.state, tuple(sorted(coverage.away)))
             if told != self._told:
