@@ -143,10 +143,9 @@ class Service:
         self._catalogue = Catalogue(self._parts)
         self._reader = Reader(self._parts)
         gate = Gate(clock)
-        arrivals = Arrivals(self._parts)
-        self.streams = Streams(self._parts, arrivals)
+        self.streams = Streams(self._parts, Arrivals(self._parts))
         """Streams of what arrives anywhere in the cluster."""
-        self._writer = Writer(self._parts, self._delivery, gate, arrivals)
+        self._writer = Writer(self._parts, self._delivery, gate, self.streams.arrivals)
         self._aggregator = Aggregator(self._parts)
         self._latest = Latest(self._parts, self._catalogue)
         self._mover = Mover(self._parts, links, mover)
