@@ -492,10 +492,8 @@ def check_value_name(name: str) -> None:
     if is_metadata(name):
         check_metadata_name(name)
     if name in RESERVED_NAMES:
-        raise BadRecord(
-            f"value name {name!r} clashes with a fixed one; rename it, for example {name}_value",
-            field=name,
-        )
+        clash = f"{name!r} clashes with a fixed one; rename it, for example {name}_value"
+        raise BadRecord(f"value name {clash}", field=name)
     if not 1 <= (size := len(name.encode(errors="replace"))) <= VALUE_NAME_BYTES_MAX:
         raise BadRecord(
             f"value name of {size} bytes; names have 1 to {VALUE_NAME_BYTES_MAX} bytes", field=name
