@@ -20,9 +20,9 @@ file); `messages` (bodies of messages to checked records, many at once); `source
 come from).
 Files to nodes: `sender` (batches on their way while the next ones are decoded), `rejects`,
 `recording`, `loading` (every row accounted for), `summary`, `files` (its command).
-Streams to nodes: `storing` (one batch, whatever the nodes answer), `provenance`, `deadletters`,
-`account`, `pump`; `stream_settings`, `running`, `live_line`, `metrics`, `retrying`, `audit` and
-`commands` make services of pumps.
+Streams to nodes: `durable` (small files, whole or not at all), `storing` (one batch, whatever the
+nodes answer), `provenance`, `deadletters`, `account`, `pump`; `stream_settings`, `running`,
+`live_line`, `metrics`, `retrying`, `audit` and `commands` make services of pumps.
 
 What it does not do: it keeps no list of files that were loaded, fetches files from nowhere, and
 knows no schema registry.

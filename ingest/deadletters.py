@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 import orjson
 
+from ingest.durable import sync_folder
 from ingest.errors import DeadLettersRefused, UnreadableFile
 
 FILE_BYTES_MAX = 4 << 30
@@ -130,15 +131,6 @@ class DeadLetterFile:
 def _ends_with_newline(stream: Any, size: int) -> bool:
     stream.seek(size - 1)
     return bool(stream.read(1) == b"\n")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_letters(path: Path) -> Iterator[DeadLetter]:

@@ -16,9 +16,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ingest.errors import SourceRefused
+from ingest.errors import SettingsInvalid, SourceRefused
 from ingest.sources.positions import FilePosition, Positions
-from ingest.sources.source import POLL_BYTES_MAX, POLL_MESSAGES_MAX, Lag, Messages
+from ingest.sources.source import POLL_BYTES_MAX, POLL_MESSAGES_MAX, Lag, Messages, Source
+from ingest.sources.whole_files import WholeFilesSource
 
 FILES_MAX = 1_000
 """Files that are read at the same time; each costs a descriptor while it has something new."""
@@ -35,6 +36,8 @@ class FilesSettings:
             that do not begin with a point.
         position: file that keeps how far each is done; default: `<source>.position.json`.
         follow: wait for more; false ends when all that is there was read.
+        unit: `line`, or `file`: each file of the folders in `paths` is one message, named by its
+            key (`ingest.sources.whole_files`).
         header: each message is its line below the first line of its file, as CSV needs it;
             default: for .csv and .tsv.
     """
@@ -42,7 +45,19 @@ class FilesSettings:
     paths: tuple[str, ...]
     position: Path | None = None
     follow: bool = True
+    unit: str = "line"
     header: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("line", "file"):
+            raise SettingsInvalid(f"[source.files] unit = {self.unit!r}; use line or file")
+
+
+def make_files_source(name: str, settings: FilesSettings) -> Source:
+    """The source for the unit of its settings."""
+    if settings.unit == "file":
+        return WholeFilesSource(name, settings)
+    return FilesSource(name, settings)
 
 
 @dataclass(frozen=True, slots=True)

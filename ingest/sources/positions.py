@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 
 import orjson
 
-from ingest.deadletters import sync_folder
+from ingest.durable import replace_file
 from ingest.errors import SourceRefused
 
 SAVE_S = 0.5
@@ -137,15 +137,8 @@ class Positions:
             "files": [asdict(self.done[file]) for file in sorted(self.done)],
             "lines": dict(sorted(self._lines.items())),
         }
-        beside = self._path.with_name(self._path.name + ".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("wb") as stream:
-                stream.write(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(self._path)
-            sync_folder(self._path.parent)
+            replace_file(self._path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
         except OSError as error:
             raise SourceRefused(
                 f"{self._path}: {error.strerror}; set `position` to a file that can be written"

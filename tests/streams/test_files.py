@@ -8,7 +8,7 @@ import pytest
 
 from ingest.errors import SourceRefused
 from ingest.sources import POLL_BYTES_MAX, Source
-from ingest.sources.files import FilesSettings, FilesSource
+from ingest.sources.files import FilesSettings, FilesSource, make_files_source
 from tests.streams.contract import SourceContract, numbered, opened, payloads, poll_all
 
 
@@ -132,6 +132,44 @@ def test_lines_of_csv_come_below_their_header(case: FilesCase) -> None:
     with opened(case.source(paths=(str(path),), follow=False)) as source:
         found = payloads(poll_all(source, 2))
     assert found == [b"a,b\n1,2", b"a,b\n3,4"]
+
+
+def put(folder: Path, name: str, body: bytes) -> None:
+    """A file that was there before it could be seen."""
+    path = folder / f".{name}"
+    path.write_bytes(body)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    path.rename(folder / name)
+
+
+def test_files_of_a_folder_as_messages(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    settings = FilesSettings(paths=(str(folder),), position=tmp_path / "position", unit="file")
+    put(folder, "b.json", b"2")
+    put(folder, "a.json", b"1")
+    with opened(make_files_source("whole", settings)) as source:
+        (first,) = poll_all(source, 2)
+        assert list(first.payloads) == [b"1", b"2"] and list(first.keys) == [b"a.json", b"b.json"]
+        put(folder, "c.json", b"3")
+        (second,) = poll_all(source, 1)
+        assert second.sequences.tolist() == [2] and not source.poll(0)
+        source.acknowledge(first)
+    with opened(make_files_source("whole", settings)) as source:
+        (again,) = poll_all(source, 1)
+        assert (list(again.keys), again.sequences.tolist()) == ([b"c.json"], [2])
+        source.acknowledge(again)
+        (folder / "a.json").unlink()
+        put(folder, "b.json", b"22")
+        (changed,) = poll_all(source, 1)
+        assert list(changed.payloads) == [b"22"]
+        source.acknowledge(changed)
+    ended = FilesSettings((str(folder),), tmp_path / "position", follow=False, unit="file")
+    with opened(make_files_source("whole", ended)) as source:
+        assert not source.poll(0) and source.is_at_end()
+    nowhere = FilesSettings((str(folder / "x"),), tmp_path / "position", unit="file")
+    with pytest.raises(SourceRefused, match="no folder"):
+        make_files_source("whole", nowhere).open()
 
 
 def test_a_damaged_position_is_refused(case: FilesCase) -> None:
