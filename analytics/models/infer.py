@@ -52,8 +52,10 @@ def infer(context: click.Context, /, path: Path, local: bool, **given: Any) -> N
     """
     connection = take_connection(given)
     task = load_task(path)
-    with connect(**connection) as client:
-        client = client.beside(client.url) if local else client
+    with (
+        connect(**connection) as any_node,
+        any_node.beside(any_node.url) if local else any_node as client,
+    ):
         asked = _asked(client, task, given)
         into = given["into"] or f"{asked.collection}.{task.into}"
         if local:

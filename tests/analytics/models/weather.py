@@ -1,17 +1,11 @@
 """Weather of which the future can be known in part: real where it is there, else generated."""
 
-import lzma
-import os
-from pathlib import Path
-
 import numpy as np
-import orjson
 import pyarrow as pa
-import pyarrow.csv as pcsv
 
 from analytics.models.grid import DAY_US, HOUR_US, Grid, grid_of
+from bench.hourly_weather import VALUES, japan_records, weather_folder
 
-REAL = "amedas/nikkei_japan_hourly_20230713_20231206.csv.xz"
 STATIONS = 50
 DAYS = 48
 START_US = 1_691_452_800_000_000
@@ -21,47 +15,15 @@ WEST, SOUTH, EAST, NORTH = 135.0, 33.0, 137.5, 35.5
 
 def hourly_grid() -> Grid:
     """Some fifty stations over 48 days, with `temp` and `precipitation1h`."""
-    folder = os.environ.get("ZRING_TEST_DATA")
-    if folder and (Path(folder) / REAL).is_file():
-        return _real(Path(folder))
-    return generated_grid()
-
-
-def _real(folder: Path) -> Grid:
-    table = pcsv.read_csv(
-        pa.BufferReader(lzma.decompress((folder / REAL).read_bytes())),
-        convert_options=pcsv.ConvertOptions(column_types={"station": pa.string()}),
-    )
-    stations = orjson.loads((folder / "amedas" / "amedastable.json").read_bytes())
-    places = {
-        name: (entry["lon"][0] + entry["lon"][1] / 60, entry["lat"][0] + entry["lat"][1] / 60)
-        for name, entry in stations.items()
-        if entry["elems"][0] != "0"
-    }
-    inside = {
-        name: place
-        for name, place in places.items()
-        if WEST <= place[0] < EAST and SOUTH <= place[1] < NORTH
-    }
-    names = table["station"]
-    kept = table.filter(pa.compute.is_in(names, value_set=pa.array(sorted(inside))))
-    station = kept["station"].to_pylist()
-    records = pa.table(
-        {
-            "sensor": kept["station"],
-            "time": kept["time_jst"].cast(pa.timestamp("us", tz="UTC")),
-            "lon": [inside[name][0] for name in station],
-            "lat": [inside[name][1] for name in station],
-            "temp": kept["temp"],
-            "precipitation1h": kept["precipitation1h"],
-        }
-    )
-    return grid_of(
-        records,
-        ("temp", "precipitation1h"),
-        start_us=START_US,
-        stop_us=START_US + DAYS * DAY_US,
-    )
+    folder = weather_folder()
+    if folder is None:
+        return generated_grid()
+    records = japan_records(folder)
+    lon, lat = records["lon"].to_numpy(), records["lat"].to_numpy()
+    inside = (lon >= WEST) & (lon < EAST) & (lat >= SOUTH) & (lat < NORTH)
+    stop_us = START_US + DAYS * DAY_US
+    chosen = records.filter(pa.array(inside & records["temp"].is_valid().to_numpy()))
+    return grid_of(chosen, VALUES, start_us=START_US, stop_us=stop_us)
 
 
 def generated_grid(*, seed: int = 4) -> Grid:
