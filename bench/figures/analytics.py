@@ -39,6 +39,7 @@ def run_full(session: Session) -> list[Finding]:
     cluster, server = _systems(session, dataset)
     with _Spark() as spark:
         ours, jdbc = _zring(spark, cluster, dataset), _jdbc(spark, server, dataset)
+        tasks = ours.rdd.getNumPartitions()
         expected = (len(dataset),) * len(COLUMNS)
         _check(_counts(ours), expected, "zring")
         _check(_counts(jdbc), expected, "JDBC")
@@ -49,7 +50,7 @@ def run_full(session: Session) -> list[Finding]:
         _counts(ours)
         last_s = time.perf_counter() - started
         node_cpu_s = cluster.cpu_seconds() - cpu_before
-    rates = {name: len(dataset) / statistics.median(each) for name, each in taken.items()}
+    rates = {name: len(dataset) / statistics.median(each.tolist()) for name, each in taken.items()}
     value = rates["zring"]
     return [
         Finding(
@@ -62,7 +63,7 @@ def run_full(session: Session) -> list[Finding]:
             better="higher",
             references={"Spark JDBC on PostgreSQL": round(rates["JDBC"])},
             compared="Spark JDBC on PostgreSQL",
-            details={"tasks": ours.rdd.getNumPartitions(), "node CPU, s": round(node_cpu_s, 2),
+            details={"tasks": tasks, "node CPU, s": round(node_cpu_s, 2),
                      "of a read of, s": round(last_s, 2)},
         )
     ]  # fmt: skip
