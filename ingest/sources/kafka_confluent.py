@@ -118,6 +118,8 @@ class ConfluentSource:
         if self._is_paused:
             self._is_paused = False
             consumer.resume(self._assignment())
+        if self._positions.has_lost():
+            return ()
         if self._waiting:
             return [self._waiting.pop(0)]
         found = self._readable(self._consume(consumer, timeout_s))
@@ -128,6 +130,9 @@ class ConfluentSource:
             return ()
         groups = _by_place(found)
         polled = [part for place, group in groups for part in self._messages(place, group)]
+        if self._positions.has_lost():
+            self._waiting = polled
+            return ()
         self._waiting = _beyond(polled, POLL_BYTES_MAX)
         return polled
 

@@ -110,6 +110,15 @@ class Positions:
                 if place in self._tenures:
                     self._uncommitted.setdefault(place, offset)
 
+    def has_lost(self) -> bool:
+        """Whether streams were dropped that nobody was told of yet.
+
+        Until then nothing of a new tenure may go out: who is told afterwards that the stream was
+        lost would drop it with the rest.
+        """
+        with self._lock:
+            return bool(self._lost)
+
     def take_lost(self) -> list[str]:
         """Streams that were dropped since the last call."""
         with self._lock:

@@ -61,6 +61,7 @@ class PykafkaSource:
         self._positions = Positions()
         self._client: Any = None
         self._member: GroupMember | None = None
+        self._taken: tuple[Fetcher, list[tuple[int, MessageColumns]]] | None = None
         self._is_open = False
         self._committed_s = 0.0
         self._tried_s = 0.0
@@ -92,7 +93,11 @@ class PykafkaSource:
     def poll(self, timeout_s: float) -> Sequence[Messages]:
         """See `Source`."""
         fetcher = self._fetcher()
-        polled = fetcher.take(timeout_s)
+        if not self._taken or self._taken[0] is not fetcher:
+            self._taken = (fetcher, fetcher.take(timeout_s))
+        if self._positions.has_lost():
+            return ()
+        polled, self._taken = self._taken[1], None
         made = (self._messages(fetcher, number, columns) for number, columns in polled)
         found = [messages for messages in made if messages is not None]
         self._commit()

@@ -103,7 +103,11 @@ class Source(Protocol):
         ...
 
     def lost_streams(self) -> Sequence[str]:
-        """Streams given to another process since the last call: drop what is in flight."""
+        """Streams given to another process since the last call: drop what is in flight.
+
+        A stream may come back at once, and begin again: while there is something to tell, `poll`
+        hands out nothing, so that what is in flight is all of the old kind.
+        """
         ...
 
     def lag(self) -> Lag:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.cluster.material import free_ports
@@ -111,6 +111,20 @@ class Broker:
                     break
         assert producer.flush(ANSWER_DEADLINE_S) == 0, f"{self.address} does not take messages"
         assert not failed, failed[0]
+
+    def read(self, topic: str) -> list[Message]:
+        """All messages of Kafka partition 0, from the beginning."""
+        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "reads-everything"})
+        place = TopicPartition(topic, 0, 0)
+        _, end = consumer.get_watermark_offsets(place, timeout=ANSWER_DEADLINE_S)
+        consumer.assign([place])
+        found: list[Message] = []
+        while len(found) < end:
+            message = consumer.poll(ANSWER_DEADLINE_S)
+            assert message is not None and message.error() is None, f"{len(found)} of {end}"
+            found.append(message)
+        consumer.close()
+        return found
 
     def _run(self, command: str) -> None:
         # Files instead of pipes: the broker outlives the command and would keep a pipe open.

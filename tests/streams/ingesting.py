@@ -54,6 +54,10 @@ class IngestProcess:
         self._process.terminate()
         return self._process.wait(60)
 
+    def is_running(self) -> bool:
+        """Whether it is there."""
+        return self._process is not None and self._process.poll() is None
+
     def wait_ended(self, deadline_s: float = 90.0) -> int:
         """Wait until it ends by itself; returns the exit code."""
         assert self._process is not None

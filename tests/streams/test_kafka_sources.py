@@ -47,10 +47,19 @@ def make(client: str, broker: Broker, topic: str, **settings: Any) -> Source:
     return SOURCES[client]("here", KafkaSettings(client=client, **given))
 
 
-def polls(*sources: Source) -> Iterator[tuple[Source, Messages]]:
-    """Everything that comes, without end; sources in turn, so that all keep their membership."""
+def polls(
+    *sources: Source, lost: dict[int, set[str]] | None = None
+) -> Iterator[tuple[Source, Messages]]:
+    """Everything that comes, without end; sources in turn, so that all keep their membership.
+
+    Args:
+        lost: id of a source → grows by the streams that it lost.
+    """
     while True:
         for source in sources:
+            gone = source.lost_streams()
+            if lost is not None:
+                lost.setdefault(id(source), set()).update(gone)
             try:
                 for messages in source.poll(0.05):
                     yield source, messages
@@ -221,12 +230,12 @@ def test_members_share_and_take_over(client: str, broker: Broker) -> None:
             second.open()
             seen: dict[bool, set[str]] = {True: set(), False: set()}
             done: set[bytes | None] = set()
-            coming = polls(first, second)
-            lost: set[str] = set()
+            told: dict[int, set[str]] = {}
+            coming = polls(first, second, lost=told)
+            lost = told.setdefault(id(first), set())
 
             def is_shared() -> bool:
                 source, messages = next(coming)
-                lost.update(first.lost_streams())
                 if messages is not None:
                     seen[source is first].add(messages.stream)
                     done.update(messages.payloads)

@@ -12,3 +12,8 @@ def wait_until(condition: Callable[[], object], what: str, *, deadline_s: float 
     while not condition():
         assert time.monotonic() < end_s, f"{what}: not within {deadline_s:g} s"
         time.sleep(POLL_S)
+
+
+def pass_time(seconds: float) -> None:
+    """Let a moment pass that a seed has chosen: faults come when they like."""
+    time.sleep(seconds)
