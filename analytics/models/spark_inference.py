@@ -86,7 +86,7 @@ def infer_on_spark(
         given["bbox"] = ",".join(map(repr, wide))
     records = session.read.format("zring").options(**given).load()
     carried = session.sparkContext.broadcast(model)
-    schema = _spark_schema(task)
+    schema = spark_schema(task)
     if not task.history_us and not task.margin_km:
 
         def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -149,16 +149,18 @@ def _results(
 
 
 @lru_cache(maxsize=MODELS_KEPT)
-def _loaded_once(digest: str, model: bytes) -> Task:
+def loaded_once(digest: str, model: bytes) -> Task:
+    """The task in the bytes of a model file, loaded once for each worker process."""
     return task_of(model_of_bytes(model), digest)
 
 
 def _loaded(digest: str, carried: Any) -> Task:
     """The task, once for each worker process."""
-    return _loaded_once(digest, carried.value)
+    return loaded_once(digest, carried.value)
 
 
-def _spark_schema(task: Task) -> Any:
+def spark_schema(task: Task) -> Any:
+    """Columns of a task's results, as Spark calls them."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
     return from_arrow_schema(task.result_schema())

@@ -13,7 +13,13 @@ import orjson
 from analytics.errors import AnalyticsError, BadOption
 from analytics.session import open_session
 from analytics.streaming.anomalies import anomalies as anomalies_of
-from analytics.streaming.input import MEDIA_TYPES, KafkaInput, check_brokers, read_elements
+from analytics.streaming.input import (
+    MEDIA_TYPES,
+    KafkaInput,
+    check_brokers,
+    read_blobs,
+    read_elements,
+)
 from analytics.streaming.monitor import Health, Limits
 from analytics.streaming.outputs import (
     CacheOutput,
@@ -23,6 +29,7 @@ from analytics.streaming.outputs import (
     TopicOutput,
 )
 from analytics.streaming.running import Job, RunSettings, run, topic_teller
+from analytics.streaming.scores import scores, stream_task
 from analytics.streaming.windows import WATERMARK_S, Window, session_metrics, window_metrics
 from node.cli.exit_codes import FAILURE, USAGE
 from node.cli.options import address_options
@@ -161,6 +168,31 @@ def anomalies(limit: float, **given: Any) -> None:
         return [Job("anomalies", build, outputs)]
 
     _run(given, "anomalies", jobs)
+
+
+@job.command("scores")
+@job_options
+@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              required=True, help="File of `zring train`.")  # fmt: skip
+def score_records(model: Path, **given: Any) -> None:
+    """A trained model over each record: digits in images.
+
+    \b
+    Example:
+      zring job scores --brokers 127.0.0.1:9092 --topic images --checkpoint state \\
+          --model digits.model --to zring
+    """
+    content = model.read_bytes()
+
+    def jobs(plan: "_Plan", session: "SparkSession") -> list[Job]:
+        value = stream_task(content).columns[0]
+
+        def build() -> "DataFrame":
+            return scores(session, read_blobs(session, plan.source, value), content)
+
+        return [Job("scores", build, plan.outputs("scores"))]
+
+    _run(given, "scores", jobs)
 
 
 class _Plan:

@@ -28,7 +28,7 @@ def run(session: Session) -> list[Finding]:
         bar = BARS[format_name] if "list" not in title else None
         findings.append(
             Finding(
-                "messages", f"decode {title}, one core", rate, "records/s",
+                "streams-messages", f"decode {title}, one core", rate, "records/s",
                 f"≥ {bar:,.0f}/s" if bar else "", rate >= bar if bar else None, better="higher",
             )
         )  # fmt: skip

@@ -175,7 +175,7 @@ def run_digits(session: Session) -> list[Finding]:
     rate = len(judged) / (time.process_time() - started)
     return [
         Finding(
-            "analytics-digits",
+            "analytics-accuracy",
             f"digits read of {figures['images']:,} images that were not learned",
             100 * figures["accuracy"],
             "%",

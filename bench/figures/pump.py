@@ -45,7 +45,7 @@ def run(session: Session) -> list[Finding]:
         bar = BARS[format_name]
         findings.append(
             Finding(
-                "pump", f"{title}, out of memory into four nodes, three copies", best,
+                "streams-pump", f"{title}, out of memory into four nodes, three copies", best,
                 "records/s", f"≥ {bar:,.0f}/s", best >= bar, better="higher", details=details,
             )
         )  # fmt: skip

@@ -23,7 +23,8 @@ MEMORY_MB_BAR = 300.0
 def run_kafka(session: Session) -> list[Finding]:
     """Through confluent-kafka: single JSON records, and batches."""
     dataset = session.stations()
-    with session.second_cluster(nodes=4, replicas=2) as cluster, KafkaBroker("4.2") as broker:
+    cluster = session.fresh_cluster(nodes=4, replicas=2)
+    with KafkaBroker("4.2") as broker:
         session.say("single JSON records")
         single = _stored(
             cluster, broker, json_bodies(dataset, RECORDS), RECORDS, format_name="json"
@@ -40,7 +41,8 @@ def run_kafka(session: Session) -> list[Finding]:
 def run_pykafka(session: Session) -> list[Finding]:
     """Through pykafka, beside a loop that only reads."""
     dataset = session.stations()
-    with session.second_cluster(nodes=4, replicas=2) as cluster, KafkaBroker("3.9") as broker:
+    cluster = session.fresh_cluster(nodes=4, replicas=2)
+    with KafkaBroker("3.9") as broker:
         bodies = json_bodies(dataset, PYKAFKA_RECORDS)
         single = _stored(
             cluster, broker, bodies, PYKAFKA_RECORDS, format_name="json", client="pykafka",

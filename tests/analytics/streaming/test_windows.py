@@ -92,7 +92,7 @@ def test_a_killed_job_goes_on_without_loss_or_doubles(
 
 
 def _count(client: Client) -> int:
-    names = [entry["id"] for entry in client.collections()["collections"]]
+    names = [entry["id"] for entry in client.collections()]
     return len(client.query("killed.windows").table) if "killed.windows" in names else 0
 
 
