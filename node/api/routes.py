@@ -1,6 +1,6 @@
 """The table of routes: what there is, who may call it, and what OpenAPI says of it."""
 
-from node.api import analysis, cluster, items, live, pages, plans, repair, store
+from node.api import analysis, cluster, forget, items, live, pages, plans, repair, store
 from node.api.formats import ARROW
 from node.api.route import Route
 
@@ -187,6 +187,15 @@ ROUTES: tuple[Route, ...] = (
         repair.post_repair,
         "repair",
         "Have every member compare; tell or accept what is lost",
+        role="admin",
+        body="object",
+    ),
+    Route(
+        "POST",
+        "/cluster/forget",
+        forget.post_forget,
+        "forget",
+        "Give up a removed member that will never return",
         role="admin",
         body="object",
     ),

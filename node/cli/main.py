@@ -18,6 +18,7 @@ OWN_COMMANDS = {
     "commit": "node.cli.changes:commit",
     "doctor": "node.cli.doctor:doctor",
     "follow": "node.cli.follow:follow",
+    "forget": "node.cli.forget:forget",
     "init": "node.cli.init:init",
     "join": "node.cli.changes:join",
     "latest": "node.cli.latest:latest",

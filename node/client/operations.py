@@ -7,7 +7,7 @@ from node.client.channel import Channel
 
 
 class Operations:
-    """Plans, commits, aborts, tasks, repair; reached as `client.operations`."""
+    """Plans, commits, aborts, tasks, repair, forget; reached as `client.operations`."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -56,6 +56,14 @@ class Operations:
             given["bbox"] = list(bbox)
         times = {name: text for name, text in (("from", from_), ("to", to)) if text is not None}
         return self._channel.post_json("/cluster/repair", {**given, **times})
+
+    def forget(self, node: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """Give up a removed member that died for good; the answer says what goes with it.
+
+        Args:
+            dry_run: only say so.
+        """
+        return self._channel.post_json("/cluster/forget", {"node": node, "dry_run": dry_run})
 
     def abort(self, bbox: Sequence[float] | None = None) -> dict[str, Any]:
         """Stop the moves that were not handed over yet, everywhere or in a box."""

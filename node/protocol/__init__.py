@@ -12,8 +12,9 @@ out what they say. Promises that rest here (numbers of DESIGN 9):
    can leave one out.
 3. `paging` joins the pages of several readers without losing or doubling a key.
 4. `swim` finds out who is there and tells others, with `membership` (what a node believes and
-   why), `suspicion`, `awareness`, `dissemination`, `roster` and `gossip_message`; `word` is what
-   a node says of itself. A word's age is a bound on one node's own clock (promise 5, `as_of`).
+   why), `suspicion`, `awareness`, `dissemination`, `roster`, `forgotten` (whom a person gave up)
+   and `gossip_message`; `word` is what a node says of itself. A word's age is a bound on one
+   node's own clock (promise 5, `as_of`).
 5. `hlc` gives corrections versions that rise everywhere.
 
 6. `comparison` finds what another node lacks by digests, from coarse to fine; `throttle` says how

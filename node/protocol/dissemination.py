@@ -77,6 +77,12 @@ class Dissemination:
             self._round_of[rumour.node] = index + 1
         return [rumour for _, rumour in taken]
 
+    def drop(self, node: str) -> None:
+        """Tell nothing of one node any more."""
+        index = self._round_of.pop(node, None)
+        if index is not None:
+            del self._rounds[index][node]
+
     def clear(self) -> None:
         """Tell nothing of all that any more."""
         self._rounds = [{}]

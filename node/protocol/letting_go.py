@@ -4,7 +4,8 @@ A confirmation is a holder's word, under one ring, that it durably has everythin
 had in some buckets (grain × day) at one moment, known by their digests. Rules:
 
 1. Only holders under the ring in force confirm; a change of the ring voids what was confirmed,
-   and another store of a holder voids what its former one confirmed.
+   and another store of a holder voids what its former one confirmed, as does another process
+   with the same store: it may have begun with an old image of it, which nobody has found out yet.
 2. A bucket may go when **every** holder of its grain has confirmed the content that it has now.
    The store checks that content, and the ring, once more in the transaction that deletes.
 """
@@ -16,6 +17,7 @@ import numpy as np
 
 from node.protocol.comparison import keys_of
 from node.protocol.rules import ALL_RULES, Rules
+from node.protocol.word import StoreAt
 from node.records import Bools
 from node.storage.bucket_digests import BucketDigests
 from zring.digest import UInt64s
@@ -31,7 +33,7 @@ is confirmed again once the first have gone."""
 class _Confirmed:
     """Buckets of one collection by key, rising, with the digests that one store confirmed."""
 
-    store_id: str
+    store: StoreAt
     keys: Int64s
     totals: UInt64s
     counts: Int64s
@@ -62,13 +64,13 @@ class LettingGo:
         buckets: BucketDigests,
         *,
         ring_digest: int,
-        store_id: str,
+        store: StoreAt,
     ) -> None:
         """A holder's store has all that these buckets held; both went by the same ring."""
         self._follow(ring_digest)
         keys = keys_of(buckets.days, buckets.cells, self._grain_level)
         known = self._confirmed.get((holder, collection))
-        if known is not None and known.store_id == store_id:
+        if known is not None and known.store == store:
             kept = ~np.isin(known.keys, keys)
             keys = np.concatenate((keys, known.keys[kept]))
             totals = np.concatenate((buckets.totals, known.totals[kept]))
@@ -77,7 +79,7 @@ class LettingGo:
             totals, counts = buckets.totals, buckets.counts
         order = np.argsort(keys, kind="stable")[-CONFIRMED_MAX:]
         self._confirmed[holder, collection] = _Confirmed(
-            store_id, keys[order], totals[order], counts[order]
+            store, keys[order], totals[order], counts[order]
         )
 
     def forget(self, collection: str) -> None:
@@ -92,13 +94,13 @@ class LettingGo:
         holders: HolderMap,
         *,
         ring_digest: int,
-        stores: Mapping[str, str],
+        stores: Mapping[str, StoreAt],
     ) -> Mapping[str, Bools]:
         """Holder → which buckets it holds and has not confirmed as they are; sorted, no empty ones.
 
         Args:
             buckets: of grain level and by day, what this node has now.
-            stores: holder → the store that it has now.
+            stores: holder → the store, and the process with it, that it has now.
         """
         self._follow(ring_digest)
         keys = keys_of(buckets.days, buckets.cells, self._grain_level)
@@ -107,7 +109,7 @@ class LettingGo:
         for holder in sorted({node for set_ in _sets(holders, chosen) for node in set_}):
             holds = np.fromiter((holder in set_ for set_ in holders.sets), np.bool_)[chosen]
             known = self._confirmed.get((holder, collection))
-            if known is not None and known.store_id == stores.get(holder):
+            if known is not None and known.store == stores.get(holder):
                 holds &= ~known.covers(keys, buckets.totals, buckets.counts)
             if holds.any():
                 found[holder] = holds

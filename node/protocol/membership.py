@@ -23,6 +23,7 @@ from typing import Literal
 from node.config import LinkPreset
 from node.protocol.awareness import Awareness
 from node.protocol.dissemination import ALIVE, AWAY, SUSPECT, Dissemination, Rumour
+from node.protocol.forgotten import Forgotten
 from node.protocol.gossip_message import Age, Reply, Sender
 from node.protocol.roster import (
     MEMBERS_MAX,
@@ -69,7 +70,7 @@ class Refused:
 
 
 Effect = Changed | StoreLost | Refused
-Standing = Literal["new", "known", "stale", "double"]
+Standing = Literal["new", "known", "stale", "double", "forgotten"]
 
 
 class Membership:
@@ -79,6 +80,7 @@ class Membership:
         word: what this node says of itself; its incarnation is above that of its former lives.
         run: random number of this process, above 0.
         remembered, names, away: what a former life knew (see `Roster`), and who of them is away.
+        forgotten: who is no member any more although others may still tell of it.
     """
 
     def __init__(
@@ -91,10 +93,12 @@ class Membership:
         remembered: Mapping[str, Member],
         names: tuple[str, ...],
         away: Iterable[str],
+        forgotten: Forgotten | None = None,
     ) -> None:
         self.word = word
         self.run = run
         self.roster = Roster(remembered, names, rng, here=word.node)
+        self.forgotten = forgotten or Forgotten()
         self.news = Dissemination(link.rumour_times)
         self.awareness = Awareness()
         self.suspicions: dict[str, Suspicion] = {}
@@ -156,13 +160,15 @@ class Membership:
         """How somebody who speaks stands to the member of that name.
 
         `stale`: an earlier life, or one that does not know how far it had come; it is told.
-        `double`: another process of that name speaks elsewhere, and was just heard.
+        `double`: another process of that name speaks elsewhere, and was just heard. `forgotten`:
+        it was given up and has not heard so yet.
         """
         if sender.node == self.here:
             return "double"
         member = self.roster.find(sender.node)
         if member is None:
-            return "new"
+            known = self.forgotten.covers(sender.node, sender.incarnation)
+            return "forgotten" if known else "new"
         other_run = bool(member.run) and member.run != sender.run
         if (
             other_run
@@ -176,6 +182,21 @@ class Membership:
         ):
             return "stale"
         return "known"
+
+    def correction_of(self, node: str) -> Rumour:
+        """What a forgotten node is told when it speaks: it answers with a higher incarnation."""
+        return Rumour(node, "", self.forgotten.incarnation_of(node), 0, rank=AWAY)
+
+    def forget(self, node: str) -> None:
+        """A member that is away is none any more."""
+        self.roster.remove(node)
+        self.suspicions.pop(node, None)
+        self.wanted.pop(node, None)
+        self.away.discard(node)
+        self.cut.discard(node)
+        self.news.drop(node)
+        self.fresh[:] = [name for name in self.fresh if name != node]
+        self.epoch += 1
 
     def meet(self, sender: Sender, now_ms: int) -> Member | None:
         """A sender as a member, added where it is new; None when there is no room."""
@@ -329,6 +350,8 @@ class Membership:
             self.epoch += 1
 
     def _stranger(self, rumour: Rumour, now_ms: int) -> list[Effect]:
+        if self.forgotten.covers(rumour.node, rumour.incarnation):
+            return []
         sender = Sender(rumour.node, rumour.run, rumour.incarnation, rumour.version, rumour.address)
         if rumour.rank == ALIVE or rumour.address:
             self.meet(sender, now_ms)
@@ -438,4 +461,5 @@ def _content(word: Word) -> tuple[object, ...]:
         word.filled,
         word.owed,
         {node: (seen.store_id, seen.instance) for node, seen in word.stores.items()},
+        word.forgotten,
     )

@@ -136,21 +136,21 @@ class Roster(Mapping[str, Member]):
         self._here = here
         self._changed: dict[str, Member] = {}
         self._added: list[str] = []
+        self._removed: set[str] = set()
         self._rng = rng
         self._turns = Turns(rng)
         self._relayed = Turns(rng)
         self._count = len(remembered) - (here in remembered)
 
     def __getitem__(self, node: str) -> Member:
-        known = self._changed.get(node)
+        known = self.find(node)
         if known is None:
-            known = self._remembered[node]
-            if node == self._here:
-                raise KeyError(node)
+            raise KeyError(node)
         return known
 
     def __iter__(self) -> Iterator[str]:
-        yield from (name for name in self._names if name != self._here)
+        gone = self._removed | {self._here}
+        yield from (name for name in self._names if name not in gone)
         yield from self._added
 
     def __len__(self) -> int:
@@ -159,7 +159,7 @@ class Roster(Mapping[str, Member]):
     def find(self, node: str) -> Member | None:
         """A member to look at; never to change."""
         known = self._changed.get(node)
-        if known is None and node != self._here:
+        if known is None and node != self._here and node not in self._removed:
             known = self._remembered.get(node)
         return known
 
@@ -167,15 +167,25 @@ class Roster(Mapping[str, Member]):
         """A member whose fields may be set."""
         known = self._changed.get(node)
         if known is None:
-            known = self._changed[node] = replace(self._remembered[node])
+            known = self._changed[node] = replace(self[node])
         return known
 
     def add(self, member: Member) -> None:
         """A new one."""
-        assert member.node not in self._changed and member.node not in self._remembered
+        assert self.find(member.node) is None, member
         self._changed[member.node] = member
         self._added.append(member.node)
         self._count += 1
+
+    def remove(self, node: str) -> None:
+        """One that is given up; it may be added again. Cost: one look at those added."""
+        assert self.find(node) is not None, node
+        self._changed.pop(node, None)
+        if node in self._added:
+            self._added.remove(node)
+        else:
+            self._removed.add(node)
+        self._count -= 1
 
     def next_turns(self, count: int) -> Iterator[Member]:
         """The next members to probe, not away; fewer where many are."""
@@ -220,7 +230,8 @@ class Roster(Mapping[str, Member]):
 
     def _at(self, index: int) -> Member | None:
         if index < len(self._names):
-            return self.find(self._names[index])
+            name = self._names[index]
+            return None if name in self._removed else self.find(name)
         return self._changed[self._added[index - len(self._names)]]
 
 

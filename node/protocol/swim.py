@@ -111,6 +111,12 @@ class Swim:
         """A member is slow to answer something else: it is probed at the next tick."""
         self._doubted.add(node)
 
+    def forget(self, node: str) -> None:
+        """A member that is away was given up: it is not probed any more."""
+        self._probes.pop(node, None)
+        self._doubted.discard(node)
+        self.membership.forget(node)
+
     def first(self, now_ms: int) -> list[Effect]:
         """Greet seeds and some remembered members at once, with an exchange each."""
         effects: list[Effect] = [
@@ -161,6 +167,8 @@ class Swim:
         if standing == "stale":
             assert known is not None
             correction = (membership.rumour_of(known),)
+        elif standing == "forgotten":
+            correction = (membership.correction_of(sender.node),)
         elif standing != "double":
             before = (0, 0) if known is None else known.stamp
             known = membership.meet(sender, now_ms)
@@ -328,6 +336,8 @@ class Swim:
             effects += self._unanswered(pending, "", now_ms)
         before = membership.roster.find(sender.node)
         was_away = before is None or before.state == "away"
+        if standing == "forgotten":
+            return effects + self._told(reply, pending.sent_ms, now_ms)
         if standing != "stale":
             effects += membership.answered(
                 reply, address=pending.address, sent_ms=pending.sent_ms, now_ms=now_ms
@@ -409,4 +419,5 @@ class Swim:
 def _weight(word: Word) -> int:
     """About how many bytes a word takes."""
     spans = len(word.filled) + sum(len(spans) for spans in word.owed.values())
-    return 150 + 8 * spans + 50 * (len(word.owed) + len(word.stores))
+    names = len(word.owed) + len(word.stores) + len(word.forgotten)
+    return 150 + 8 * spans + 50 * names

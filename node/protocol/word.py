@@ -7,6 +7,7 @@ As plain values a word is a list. Places are append-only and those beyond the la
     14 owed: {holder: spans}, 15 stores: {node: [store id, sequence, instance, earlier]},
     16 location: [lon, lat] in e7, or nil; absent in words of older versions
     17 instance, 18 found: absent in words of older versions
+    19 forgotten: {node: incarnation}: absent in words of older versions
 
 Spans are a flat list: the number of low bits that are 0 in all ends, then the ends without these
 bits, each as the difference from the one before it: areas of whole grains cost few bytes.
@@ -21,6 +22,10 @@ from node.errors import BadRequest
 from zring.domain import E7_PER_DEGREE
 from zring.morton import CODE_BITS, CODE_STOP
 from zring.span import Spans
+
+StoreAt = tuple[str, int]
+"""Id of a store and the instance of the process that has it open."""
+NO_STORE: StoreAt = ("", 0)
 
 Life = Literal["starting", "serving", "draining", "left"]
 LIVES: tuple[Life, ...] = ("starting", "serving", "draining", "left")
@@ -70,6 +75,7 @@ class Word:
         stores: node → what it remembers of that node's store.
         instance: random number of its process; 0 where nobody says.
         found: the sequence that this process found in the store when it opened it.
+        forgotten: member that a person gave up → the incarnation up to which (`forgotten`).
         location: where it stands (lon, lat; e7), for plans; None where nobody said.
     """
 
@@ -92,6 +98,12 @@ class Word:
     location: tuple[int, int] | None = None
     instance: int = 0
     found: int | None = None
+    forgotten: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def store(self) -> StoreAt:
+        """Its store, in the process that has it open."""
+        return self.store_id, self.instance
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -121,6 +133,7 @@ def word_to_plain(word: Word) -> list[Any]:
         None if word.location is None else list(word.location),
         word.instance,
         word.found,
+        dict(sorted(word.forgotten.items())),
     ]
 
 
@@ -156,6 +169,7 @@ def plain_to_word(plain: object) -> Word:
         location=_location(plain[16]) if len(plain) > 16 else None,
         instance=places.number(17) if len(plain) > 17 else 0,
         found=places.number(18) if len(plain) > 18 and plain[18] is not None else None,
+        forgotten=_forgotten(places.entries(19)) if len(plain) > 19 else {},
     )
 
 
@@ -241,6 +255,15 @@ def _store(known: object) -> StoreSeen:
         ):
             return StoreSeen(store_id, *numbers)
     raise _malformed(15, known)
+
+
+def _forgotten(entries: list[tuple[str, object]]) -> dict[str, int]:
+    incarnations: dict[str, int] = {}
+    for node, incarnation in entries:
+        if type(incarnation) is not int or incarnation < 0:
+            raise _malformed(19, incarnation)
+        incarnations[node] = incarnation
+    return incarnations
 
 
 def _location(known: object) -> tuple[int, int] | None:

@@ -12,8 +12,9 @@ Promises kept here (numbers of DESIGN 9), with the rules of `node.protocol`:
 
 Files: `service` (the door), `parts` (what all share), `holding` (the ring, and what this node's
 store is filled for, in one transaction), `members` (health, who is owed what, who reads what),
-`filled` (being verified), `flip` and `gate` (handing codes over), `peers` (calls out), `handlers`
-(calls in), `gossip` and `health` (who is there), `write`, `delivery`, `links`, `mover`,
+`filled` (being verified), `forgetting` (a member that is given up), `flip` and `gate` (handing
+codes over), `peers` (calls out), `handlers` (calls in), `gossip` and `health` (who is there),
+`write`, `delivery`, `links`, `mover`,
 `selection` → `local` → `scatter` → `read`, `reading`, `groups` → `aggregate`, `latest`,
 `catalogue`, `status`, `counters`, `tasks`; `arrivals` → `following` (streams of what arrives).
 """

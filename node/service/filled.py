@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 
 from node.errors import BadRequest, NodeError
+from node.protocol.word import StoreAt
 from node.service.parts import Parts
 from zring.span import Spans, subtract
 
@@ -30,14 +31,21 @@ class Filling:
                 pass
             await asyncio.sleep(self._parts.members.link.turn_ms / 1_000)
 
-    async def noted(self, peer: str, store_id: str, spans: Spans) -> None:
+    async def noted(self, peer: str, store: StoreAt, spans: Spans) -> None:
         """A member under the same ring says that this store has all that it has in some codes.
 
+        Args:
+            store: with the instance 0 where the member's version names none.
         Raises:
-            BadRequest: it means another store than this one.
+            BadRequest: it means another store than this one, or what a former process had.
         """
+        store_id, instance = store
         if store_id != self._parts.engine.store_id:
             raise BadRequest(f"store={store_id!r} is not the store of this node", field="store")
+        if instance not in (0, self._parts.members.instance):
+            raise BadRequest(
+                f"instance={instance} is a former process of this node", field="instance"
+            )
         self._parts.members.holding.filled.note(peer, spans)
         await self._claim_verified()
 

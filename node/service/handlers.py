@@ -230,7 +230,11 @@ class Handlers:
     async def _in_step(self, message: Message) -> _Reply:
         header = message.header
         spans = plain_to_spans(header.get("spans"))
-        await self._filling.noted(_text(header, "from"), _text(header, "target_store"), spans)
+        instance = header.get("instance", 0)
+        if type(instance) is not int:
+            raise BadRequest(f"instance={instance!r} is no number", field="instance")
+        store = _text(header, "target_store"), instance
+        await self._filling.noted(_text(header, "from"), store, spans)
         return {}, b""
 
     def _check_relied_on(self, message: Message) -> None:

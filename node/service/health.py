@@ -14,6 +14,7 @@ import msgpack
 
 from node.clock import Clock
 from node.config import LinkPreset
+from node.protocol.forgotten import Forgotten
 from node.protocol.membership import Membership
 from node.protocol.roster import NEVER_MS, Draw, Member
 from node.protocol.swim import Swim
@@ -33,6 +34,7 @@ class Health:
         word: what this node says of itself at first.
         ring: names members that may never have been heard of.
         seeds: addresses to find the others by.
+        forgotten: shared with whoever adds to it.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Health:
         link: LinkPreset,
         clock: Clock,
         engine: Engine,
+        forgotten: Forgotten,
     ) -> None:
         self._clock = clock
         self._start_ms = clock.now_ms()
@@ -63,6 +66,7 @@ class Health:
             remembered=remembered,
             names=names,
             away=names,
+            forgotten=forgotten,
         )
         unresolved = Draw()
         for seed in sorted(set(seeds)):
@@ -163,6 +167,25 @@ class Health:
             for node in sorted(self.contact())
             if (member := self.members[node]).told_ms != NEVER_MS
         }
+
+    def forget(self, ring: Ring) -> list[str]:
+        """Drop members that were given up, are away and out of the ring; returns whom.
+
+        One that still answers here hears that it was given up, and says that it lives.
+        """
+        forgotten = self.membership.forgotten
+        dropped = [
+            node
+            for node in forgotten.told()
+            if (member := self.members.find(node)) is not None
+            and member.state == "away"
+            and forgotten.covers(node, member.incarnation)
+        ]
+        kept = set(ring.members()) if dropped else set()
+        dropped = [node for node in dropped if node not in kept]
+        for node in dropped:
+            self.swim.forget(node)
+        return dropped
 
     def know(self, names: Iterable[str]) -> None:
         """The ring names these members."""

@@ -22,10 +22,11 @@ from node.protocol.filled import (
     judge_own_store,
     remember_store,
 )
+from node.protocol.forgotten import Forgotten
 from node.protocol.outstanding import Outstanding
 from node.protocol.routing import ReaderMap, Route, Standing
 from node.protocol.rules import Rules
-from node.protocol.word import Life, StoreSeen, Word
+from node.protocol.word import NO_STORE, Life, StoreAt, StoreSeen, Word
 from node.query import Coverage
 from node.service.counters import Counters
 from node.service.health import META_ROSTER, Health
@@ -35,13 +36,11 @@ from zring.digest import hash_bytes
 from zring.errors import InvalidDocument
 from zring.placement import HolderMap
 from zring.ring import Ring, from_document, to_document
-from zring.span import EVERYTHING, Spans, union
+from zring.span import EVERYTHING, Spans, intersect, union
 
 META_STORES = "stores"
 META_VERSION = "hlc"
-StoreAt = tuple[str, int]
-"""Id of a store and the instance of the process that has it open."""
-NO_STORE: StoreAt = ("", 0)
+META_FORGOTTEN = "forgotten"
 REFUSALS_MAX = 64
 """Addresses shown with the reason why nobody there is a member."""
 
@@ -128,6 +127,9 @@ class Members:
             else {node: StoreSeen(*known) for node, known in msgpack.unpackb(stores).items()}
         )
         self._stores_persisted = self._lives_seen()
+        forgotten = engine.read_meta(META_FORGOTTEN)
+        self.forgotten = Forgotten(None if forgotten is None else msgpack.unpackb(forgotten))
+        self._forgotten_persisted = self.forgotten.told()
         self._found = engine.sequence
         # Two processes of one name differ in when they started, if in nothing else.
         life = f"{node_id} {engine.store_id} {clock.now_us()}"
@@ -140,6 +142,7 @@ class Members:
             link=link,
             clock=clock,
             engine=engine,
+            forgotten=self.forgotten,
         )
         self._view: View | None = None
         self._view_epochs = (-1, -1, -1)
@@ -211,7 +214,7 @@ class Members:
         member = self.health.members.find(node)
         if member is None or member.word is None:
             return NO_STORE
-        return member.word.store_id, member.word.instance
+        return member.word.store
 
     def doubt(self, address: str) -> bool:
         """Whoever is at an address does not answer a call soon: it is probed besides.
@@ -262,6 +265,7 @@ class Members:
             instance=self.instance,
             found=self._found,
             location=self._location,
+            forgotten=self.forgotten.told(),
         )
 
     def location_of(self, node: str) -> tuple[int, int] | None:
@@ -321,7 +325,14 @@ class Members:
             if seen is not None and seen.instance != word.instance and is_restored(word, seen):
                 self.lost_store()
             self._stores[node] = remember_store(seen, word)
+            self.forgotten.merge(word.forgotten)
         fresh.clear()
+        self.drop_forgotten()
+
+    def drop_forgotten(self) -> None:
+        """Members that were given up are none any more."""
+        for node in self.health.forget(self.ring):
+            self._stores.pop(node, None)
 
     def heard_store(self, header: Mapping[str, Any]) -> None:
         """A member's reply says how far its store is: nothing that it has told is forgotten."""
@@ -360,7 +371,14 @@ class Members:
         if stores != self._stores_persisted:
             meta[META_STORES] = msgpack.packb(dict(sorted(self._stores.items())))
             self._stores_persisted = stores
+        if self.forgotten.told() != self._forgotten_persisted:
+            meta |= self.lasting_forgotten()
+            self._forgotten_persisted = self.forgotten.told()
         return meta
+
+    def lasting_forgotten(self) -> dict[str, bytes]:
+        """Who was given up, for the disk."""
+        return {META_FORGOTTEN: msgpack.packb(self.forgotten.told())}
 
     def _look(self) -> View:
         holding, members = self.holding, self.health.members
@@ -412,11 +430,6 @@ class Members:
         }
         return keepers.union(self.ring.members())
 
-    def store_of(self, node: str) -> str:
-        """The store that a member has now, as far as known; "" while it was never heard of."""
-        member = self.health.members.find(node)
-        return "" if member is None else member.store_id
-
     def filled_of(self, node: str) -> Spans:
         """The codes for which a member counts as filled, in contact or not."""
         member = self.health.members.find(node)
@@ -426,13 +439,19 @@ class Members:
     def _believed(self, word: Word) -> Spans:
         """The codes for which a member counts as filled, this one included."""
         if word.node == self.node_id:
-            return word.filled if self.verdict() == "keep" else ()
-        return believed(
-            word,
-            seen=self._stores.get(word.node),
-            remembered=self._remembered_of(word.node),
-            rules=self._rules,
-        )
+            spans = word.filled if self.verdict() == "keep" else ()
+        else:
+            spans = believed(
+                word,
+                seen=self._stores.get(word.node),
+                remembered=self._remembered_of(word.node),
+                rules=self._rules,
+            )
+        if self.forgotten.incarnation_of(word.node):
+            # Nobody remembers the stores that it had: what it claims as a former holder may be
+            # an old image's. What it holds now it was given, and verified, after its return.
+            spans = intersect(spans, self.holding.holders.spans_of(word.node))
+        return spans
 
     def _owed_when_last_heard(self, node: str) -> Spans:
         word = self.health.members[node].word

@@ -35,6 +35,7 @@ from node.service.expiring import Expiring
 from node.service.filled import Filling
 from node.service.flip import Flipping
 from node.service.following import Streams
+from node.service.forgetting import Forgetting
 from node.service.gate import Gate
 from node.service.gossip import Gossip
 from node.service.handlers import Handlers
@@ -164,6 +165,8 @@ class Service:
         """What is under way, here and at the others."""
         self.repairs = Repairs(self._parts, mover=self._mover, filling=self._filling)
         """Comparisons that somebody asks for, and losses that somebody accepts."""
+        self.forgetting = Forgetting(self._parts)
+        """Members that somebody gives up."""
         self._handlers = self._make_handlers()
         self._queries = _Queries(self._parts)
         self._ingest: IngestProcess | None = None

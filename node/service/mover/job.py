@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from node.protocol.letting_go import LettingGo
+from node.protocol.word import NO_STORE
 from node.service.mover.compare import Comparison, own_digests
 from node.service.mover.exchange import Exchange
 from node.service.mover.link import Link
@@ -29,14 +30,15 @@ class Job:
         self._holders: HolderMap = view.holders
         self._ring_digest = view.ring.digest()
         self._grain_level = view.ring.grain_level
-        self._store_id = parts.members.store_of(link.peer)
+        self._store = parts.members.store_at(link.peer)
         self._settings = view.ring.settings
 
     async def bring(self, regions: Sequence[Region]) -> bool:
         """Compare the regions and send what lacks, newest days first over all of them.
 
         Returns:
-            Whether the ring, and the peer's store, are still those that this rests on.
+            Whether the ring, and the peer's store and process, are still those that this rests on;
+            otherwise nothing of it counts.
         Raises:
             NodeError: the peer, or the way to it, failed.
         """
@@ -55,7 +57,8 @@ class Job:
         members = self._parts.members
         if (
             members.ring_digest() != self._ring_digest
-            or members.store_of(self._link.peer) != self._store_id
+            or self._store == NO_STORE
+            or members.store_at(self._link.peer) != self._store
         ):
             return False
         for comparison, before in began:
@@ -65,7 +68,7 @@ class Job:
                     comparison.region.collection,
                     before,
                     ring_digest=self._ring_digest,
-                    store_id=self._store_id,
+                    store=self._store,
                 )
         return True
 

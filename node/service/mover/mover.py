@@ -204,8 +204,8 @@ class Mover:
         )
         link = self._link(name, progress)
         try:
-            await Job(parts, link, self._letting_go).bring(regions_of(work, collections))
-            parts.members.outstanding.done(work)
+            if await Job(parts, link, self._letting_go).bring(regions_of(work, collections)):
+                parts.members.outstanding.done(work)
         except NodeError as error:
             peer.failures += 1
             wait_ms = min(RETRY_MS_MAX, RETRY_MS << min(peer.failures, 8))
@@ -244,13 +244,14 @@ class Mover:
 
     async def _tell(self, name: str, peer: _Peer, spans: Spans) -> None:
         parts = self._parts
-        word = parts.members.health.members[name].word
+        store_id, instance = parts.members.store_at(name)
+        plain = spans_to_plain(spans)
         try:
-            if word is not None:
+            if store_id:
                 await parts.peers.call(
                     parts.members.address_of(name),
                     "in_step",
-                    {"target_store": word.store_id, "spans": spans_to_plain(spans)},
+                    {"target_store": store_id, "instance": instance, "spans": plain},
                     deadline_ms=parts.clock.now_ms() + parts.limits.peer_timeout_ms,
                 )
         except NodeError:

@@ -13,6 +13,7 @@ from node.errors import NodeError
 from node.protocol.comparison import Pieces, cells_of
 from node.protocol.letting_go import LettingGo
 from node.protocol.outstanding import bounded
+from node.protocol.word import StoreAt
 from node.records import Bools
 from node.service.mover.job import Job
 from node.service.mover.link import Link
@@ -178,8 +179,8 @@ class Release:
             gone += sum(removed)
         return gone
 
-    def _stores(self, holders: HolderMap) -> dict[str, str]:
-        return {node: self._parts.members.store_of(node) for node in holders.nodes}
+    def _stores(self, holders: HolderMap) -> dict[str, StoreAt]:
+        return {node: self._parts.members.store_at(node) for node in holders.nodes}
 
     def _filled_everywhere(self, foreign: Spans) -> Spans:
         """The codes all of whose holders are filled."""

@@ -79,6 +79,21 @@ async def test_a_repair_that_makes_no_sense_is_refused(door: Door, body: Any, fi
     assert reply.status == 400 and reply.json()["field"] == field
 
 
+async def test_forgetting_says_why_not(door: Door, audit: Kept) -> None:
+    for body, status, words in (
+        ({"node": "a"}, 400, "ask another one"),
+        ({"node": "x"}, 404, "no member"),
+        ({"node": ""}, 400, "no name"),
+        ({}, 400, "node=None"),
+        ({"node": "x", "force": True}, 400, "force is unknown"),
+    ):
+        reply = await door.ask("/cluster/forget", "POST", json=body)
+        assert (reply.status, words in reply.json()["detail"]) == (status, True), reply.json()
+    first, second = audit.of("forget")
+    assert first["outcome"] == second["outcome"] == "failed"
+    assert second["details"]["member"] == "x"
+
+
 async def test_plans_and_refusals_are_written_down(door: Door, audit: Kept) -> None:
     reply = await door.ask("/cluster/plans", "POST", json={"kind": "settings", "replicas": 1})
     plan = reply.json()

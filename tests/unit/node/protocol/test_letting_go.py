@@ -10,7 +10,7 @@ from zring.placement import HolderMap, holder_map
 from zring.ring import Settings, founding_ring
 
 GRAIN = 4
-STORES = {name: f"store-{name}" for name in "abcd"}
+STORES = {name: (f"store-{name}", 1) for name in "abcd"}
 
 
 def holders() -> HolderMap:
@@ -29,7 +29,9 @@ def buckets(*cells: int, total: int = 7) -> BucketDigests:
     )
 
 
-def open_(letting_go: LettingGo, mine: BucketDigests, **changes: str) -> dict[str, list[bool]]:
+def open_(
+    letting_go: LettingGo, mine: BucketDigests, **changes: tuple[str, int]
+) -> dict[str, list[bool]]:
     found = letting_go.unconfirmed(
         "c", mine, holders(), ring_digest=1, stores={**STORES, **changes}
     )
@@ -37,7 +39,7 @@ def open_(letting_go: LettingGo, mine: BucketDigests, **changes: str) -> dict[st
 
 
 def confirm(letting_go: LettingGo, name: str, mine: BucketDigests, ring_digest: int = 1) -> None:
-    letting_go.confirm(name, "c", mine, ring_digest=ring_digest, store_id=STORES[name])
+    letting_go.confirm(name, "c", mine, ring_digest=ring_digest, store=STORES[name])
 
 
 def test_every_holder_of_the_grain_is_asked_and_nobody_else() -> None:
@@ -85,5 +87,7 @@ def test_another_store_voids_what_the_former_one_confirmed() -> None:
     names = holders().holders_at(0)
     for name in names:
         confirm(letting_go, name, buckets(0))
-    assert set(open_(letting_go, buckets(0), **{names[0]: "another"})) == {names[0]}
+    assert set(open_(letting_go, buckets(0), **{names[0]: ("another", 1)})) == {names[0]}
+    restarted = (STORES[names[0]][0], 2)
+    assert set(open_(letting_go, buckets(0), **{names[0]: restarted})) == {names[0]}, "an image?"
     assert open_(letting_go, buckets(0)) == {}

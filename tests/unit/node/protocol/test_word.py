@@ -50,6 +50,7 @@ WORDS = st.builds(
     ),
     instance=NUMBERS,
     found=st.none() | NUMBERS,
+    forgotten=st.dictionaries(NAMES, NUMBERS, max_size=3),
     location=st.none()
     | st.tuples(st.integers(-1_800_000_000, 1_800_000_000), st.integers(-900_000_000, 900_000_000)),
 )
@@ -91,7 +92,7 @@ def test_areas_of_whole_grains_take_few_bytes() -> None:
     assert len(msgpack.packb(spans_to_plain(quarters))) < 70
 
 
-@given(WORDS, st.integers(0, 15), PLAIN)
+@given(WORDS, st.integers(0, 19), PLAIN)
 def test_anything_is_a_word_or_refused(word: Word, place: int, value: object) -> None:
     plain = word_to_plain(word)
     plain[place] = value

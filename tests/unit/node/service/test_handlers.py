@@ -72,6 +72,7 @@ def test_any_header_and_body(play: Play) -> None:
             "parents",
             "days",
             "target_store",
+            "instance",
             "relied_on",
         ]
         for _ in range(1_500):

@@ -10,6 +10,9 @@ import pytest
 from node.config import MoverSettings
 from node.query import Query
 from node.records import Rows, concat_rows, record_digests
+from node.service.mover.job import Job
+from node.service.mover.progress import Progress
+from node.service.mover.region import Region
 from node.service.mover.release import buckets_of
 from node.storage.bucket_digests import DAY_MAX, DAY_MIN, DAY_US
 from node.storage.engine import Scan
@@ -256,6 +259,51 @@ def test_a_keeper_lets_go_once_every_holder_has_it(play: Play) -> None:
         await bench.wait_settled()
         assert len(stored(bench, keeper)) == 0 and service.counters["records_removed"] == len(kept)
         assert len((await service.read(Query("c"))).rows) == len(kept)
+
+    play(test)
+
+
+def test_what_a_former_process_of_a_holder_confirmed_is_asked_again(play: Play) -> None:
+    """Its disk may be an old image with the same id; nobody can tell before it is compared."""
+
+    async def test(bench: Bench) -> None:
+        service = bench.service("n1")
+        mover, view = service._mover, service._parts.members.view()
+        foreign = subtract(EVERYTHING, view.holders.spans_of("n1"))
+        rows = make_rows(60)
+        await put(bench, "n1", rows.where(contains(foreign, rows.code)))
+        mine = await service.engine.digests(
+            "c", level=4, spans=foreign, day_start=DAY_MIN, day_stop=DAY_MAX, by_day=True
+        )
+
+        def confirmed() -> bool:
+            return "n3" not in mover._letting_go.unconfirmed(
+                "c",
+                mine,
+                view.holders,
+                ring_digest=service.ring.digest(),
+                stores=mover._release._stores(view.holders),
+            )
+
+        bench.cluster.network.split(["n1"], ["n4"])  # without it nothing goes
+        node = bench.cluster.nodes["n3"]
+        job = Job(service._parts, mover._link("n3", Progress()), mover._letting_go)
+        assert await job.bring([Region("c", EVERYTHING, foreign=True)])
+        confirmed_by = mover._letting_go._confirmed["n3", "c"].store
+        assert confirmed() and confirmed_by == service._parts.members.store_at("n3")
+        await node.crash()
+        assert confirmed(), "who is away has confirmed all the same"
+        await node.start()
+        await bench.wait_until(
+            lambda: service._parts.members.store_at("n3")[1] == node.service._parts.members.instance
+        )
+        await bench.wait_until(
+            lambda: mover._letting_go._confirmed["n3", "c"].store != confirmed_by
+        )
+        assert confirmed() and len(stored(bench, "n1"))
+        bench.cluster.network.heal()
+        await bench.wait_settled()
+        assert len(stored(bench, "n1")) == 0
 
     play(test)
 
