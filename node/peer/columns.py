@@ -6,7 +6,8 @@ Digests and offers are many small numbers; an Arrow stream's schema would often 
     2. pieces     day int32[n], cell uint32[n]
     3. offers     code int64[n], time int64[n], hash of the sensor uint64[n],
                   version × 2 + deleted int64[n], hash of the content uint64[n]
-    4. answers    one bit a row, the first row in the highest bit of the first byte
+    4. ranges     total uint64[2**bits], count uint32[2**bits]
+    5. answers    one bit a row, the first row in the highest bit of the first byte
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from node.errors import BadRequest
 
 DIGEST_TYPES = ("<i4", "<u4", "<u8", "<u4")
 PIECE_TYPES = ("<i4", "<u4")
+RANGE_TYPES = ("<u8", "<u4")
 OFFER_TYPES = ("<i8", "<i8", "<u8", "<i8", "<u8")
 
 

@@ -17,7 +17,8 @@ out what they say. Promises that rest here (numbers of DESIGN 9):
    node's own clock (promise 5, `as_of`).
 5. `hlc` gives corrections versions that rise everywhere.
 
-6. `comparison` finds what another node lacks by digests, from coarse to fine; `throttle` says how
+6. `comparison` finds what another node lacks by digests, from coarse to fine, and `hash_ranges`
+   does in large buckets; `throttle` says how
    fast it may go there; `letting_go` when a node may delete what it does not hold (promise 3).
 
 Sources: SWIM and Lifeguard (`swim`, `awareness`); the shape is that of etcd's raft (step and tick

@@ -3,8 +3,9 @@
 One side has the digests of its own buckets and gets those of the other for the same question;
 `compare` says what follows: what the other has nothing of is sent at once, what is small or of
 the finest level is offered record by record, and the rest is asked again, `LEVELS_AT_ONCE`
-levels of the quadtree further down. Only what this side has is looked at: the other side runs
-the same for itself, so differences flow both ways.
+levels of the quadtree further down. What is large at the finest level is told apart by ranges of
+hashes (`hash_ranges`). Only what this side has is looked at: the other side runs the same for
+itself, so differences flow both ways.
 
 Source: the shape is that of Merkle trees in G. DeCandia et al., Dynamo (2007), section 4.7, with
 sums instead of hashes of hashes, so that a bucket's digest changes by one record at a time.
@@ -16,6 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from node.protocol.hash_ranges import LARGE_ROWS
 from node.records import Bools
 from node.storage.bucket_digests import DAY_MIN, DAY_US, BucketDigests
 from zring.morton import Int64s
@@ -71,10 +73,12 @@ class Findings:
         absent: the other side has nothing there.
         offer: both have something, and it is small or of the finest level.
         deeper: both have something, to be asked for `finer_level`.
+        large: both have something at the finest level, too much to be offered.
     """
 
     absent: Pieces
     offer: Pieces
+    large: Pieces
     deeper: Pieces
 
 
@@ -98,11 +102,14 @@ def compare(
         equal = present & (theirs.totals[at] == mine.totals) & (theirs.counts[at] == mine.counts)
     pieces = Pieces(level, mine.days, mine.cells, mine.counts)
     different = present & ~equal
-    small = different & ((mine.counts <= OFFER_ROWS_MAX) | (level >= grain_level))
+    finest = level >= grain_level
+    small = different & (mine.counts <= (LARGE_ROWS if finest else OFFER_ROWS_MAX))
+    large = different & ~small & finest
     return Findings(
         absent=pieces.take(~present),
         offer=pieces.take(small),
-        deeper=pieces.take(different & ~small),
+        deeper=pieces.take(different & ~small & ~large),
+        large=pieces.take(large),
     )
 
 

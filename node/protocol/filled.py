@@ -10,7 +10,7 @@ Founders' first stores are filled by birth (3.2). That claim is the only one tha
 verified, so it yields to anybody who remembers another store of that node.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +23,9 @@ from zring.span import EVERYTHING, Spans, intersect, subtract, union
 _VERSION = 1
 FORMER_RINGS_MAX = 8
 """Former rings whose holders are remembered: members that lag further behind count as unheard."""
+STORES_AWAY_MAX = 64
+"""Stores told of nodes that are away and out of the ring: 3 kB of a word, which every member
+gets. They come and go for years, and members are remembered until somebody forgets them."""
 
 Verdict = Literal["keep", "drop", "renew"]
 Debts = dict[str, dict[str, Spans]]
@@ -211,6 +214,23 @@ def remember_store(known: StoreSeen | None, word: Word) -> StoreSeen:
         return known if word.birth else fresh
     sequence = max(known.sequence, word.sequence)
     return StoreSeen(known.store_id, sequence, word.instance, known.before(word.instance))
+
+
+def stores_told(
+    stores: Mapping[str, StoreSeen], *, kept: Collection[str], away: Mapping[str, int]
+) -> dict[str, StoreSeen]:
+    """What a word tells of what a node remembers: bounded however many have come and gone, sorted.
+
+    All of `kept` are told: members of the ring, and everybody in contact, who must hear it. Of the
+    others, who hold nothing and hear nothing, those heard last; what is left out is remembered
+    all the same, and told when its node speaks again.
+
+    Args:
+        away: others → when they were last heard; any clock.
+    """
+    others = sorted((heard, node) for node, heard in away.items() if node not in kept)
+    told = {node for _, node in others[-STORES_AWAY_MAX:]}.union(kept)
+    return {node: stores[node] for node in sorted(stores) if node in told}
 
 
 def former_rings(

@@ -37,6 +37,8 @@ MARKS_MAX = 16
 """Marks of one holder; beyond it the older ones are joined under the number of the newest."""
 SUMMARY_SPANS_MAX = 64
 """Spans told of one holder, because a word travels to every member; beyond it gaps are closed."""
+SUMMARY_SPANS_ALL_MAX = 1_024
+"""Spans told of all holders together: some 8 kB. With many holders each gets fewer, never none."""
 
 _SHIFT = CODE_BITS - 2 * CELL_LEVEL
 
@@ -229,7 +231,9 @@ class Outstanding:
         The same object until something changes.
         """
         if self._summary_epoch != self.epoch:
-            told = {holder: bounded(self.owed(holder)) for holder in sorted(self._by_holder)}
+            share = SUMMARY_SPANS_ALL_MAX // max(1, len(self._by_holder))
+            most = max(1, min(SUMMARY_SPANS_MAX, share))
+            told = {holder: bounded(self.owed(holder), most) for holder in sorted(self._by_holder)}
             self._summary = {holder: spans for holder, spans in told.items() if spans}
             self._summary_epoch = self.epoch
         return self._summary
@@ -260,12 +264,12 @@ class Outstanding:
             del self._by_holder[holder]
 
 
-def bounded(spans: Spans) -> Spans:
-    """The spans, or a superset of `SUMMARY_SPANS_MAX` in which the smallest gaps are closed."""
-    if len(spans) <= SUMMARY_SPANS_MAX:
+def bounded(spans: Spans, most: int = SUMMARY_SPANS_MAX) -> Spans:
+    """The spans, or a superset of at most so many in which the smallest gaps are closed."""
+    if len(spans) <= most:
         return spans
     gaps = sorted(range(1, len(spans)), key=lambda at: (spans[at - 1][1] - spans[at][0], at))[
-        : SUMMARY_SPANS_MAX - 1
+        : most - 1
     ]
     cuts = [0, *sorted(gaps), len(spans)]
     return tuple((spans[first][0], spans[last - 1][1]) for first, last in pairwise(cuts))

@@ -92,6 +92,7 @@ class Handlers:
             "in_step": self._in_step,
             "load": self._load,
             "digests": answers.digests,
+            "ranges": answers.ranges,
             "offer": answers.offer,
             "repair": answers.repair,
             "accept_loss": self._accept_loss,

@@ -15,15 +15,18 @@ from node.config import LinkPreset
 from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
 from node.protocol.filled import (
+    STORES_AWAY_MAX,
     Verdict,
     believed,
     debts_told,
     is_restored,
     judge_own_store,
     remember_store,
+    stores_told,
 )
 from node.protocol.forgotten import Forgotten
 from node.protocol.outstanding import Outstanding
+from node.protocol.roster import NEVER_MS
 from node.protocol.routing import ReaderMap, Route, Standing
 from node.protocol.rules import Rules
 from node.protocol.word import NO_STORE, Life, StoreAt, StoreSeen, Word
@@ -136,7 +139,7 @@ class Members:
         self.instance = hash_bytes(life.encode()) % (1 << 32) or 1
         """Random number of this process."""
         self.health = Health(
-            word=self.word(),
+            word=self._word({}),
             ring=self.ring,
             seeds=[seed for seed in seeds if seed != address],
             link=link,
@@ -246,6 +249,9 @@ class Members:
 
     def word(self) -> Word:
         """What this node says of itself."""
+        return self._word(self._stores_told())
+
+    def _word(self, stores: Mapping[str, StoreSeen]) -> Word:
         statistics = self._engine.statistics()
         return Word(
             node=self.node_id,
@@ -261,12 +267,25 @@ class Members:
             life="left" if self._has_left() else self.life,
             filled=self.holding.filled.spans,
             owed=self.outstanding.summary(),
-            stores=dict(sorted(self._stores.items())),
+            stores=stores,
             instance=self.instance,
             found=self._found,
             location=self._location,
             forgotten=self.forgotten.told(),
         )
+
+    def _stores_told(self) -> Mapping[str, StoreSeen]:
+        if len(self._stores) <= STORES_AWAY_MAX:
+            return dict(sorted(self._stores.items()))
+        members = self.health.members
+        found = {node: members.find(node) for node in self._stores}
+        away = {
+            node: NEVER_MS if member is None else member.heard_ms
+            for node, member in found.items()
+            if member is None or member.state == "away"
+        }
+        kept = {*self.holding.holders.nodes, *(found.keys() - away.keys())}
+        return stores_told(self._stores, kept=kept, away=away)
 
     def location_of(self, node: str) -> tuple[int, int] | None:
         """Where a member stands (lon, lat; e7), as it says; None where it does not."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import msgpack
 import numpy as np
 
-from node.errors import DeadlineExceeded, NodeError, Unavailable
+from node.errors import DeadlineExceeded, NodeError, StoreFull, Unavailable
 from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.acknowledge import Tally, merge_replies, spreader
@@ -29,6 +29,8 @@ from node.service.members import META_VERSION, View
 from node.service.parts import Parts
 from zring.span import contains
 
+_Outcome = tuple[str, Rows, WriteReply | NodeError]
+"""Who was to spread which rows, and what came of it."""
 OWNER_WAIT_MS = 500
 """A replica that took a batch waits this long for the owner, who answers the next read."""
 
@@ -181,16 +183,15 @@ class Writer:
             kept = rows.time >= kept_us
             parts.counters.records_expired += len(rows) - int(kept.sum())
             rows = rows.where(kept)
-        await parts.engine.write([(collection, rows)])
+        foreign = not contains(parts.members.holding.held, rows.code).all()
+        await parts.engine.write([(collection, rows)], foreign=foreign)
         parts.counters.records_stored += len(rows)
         # By the ring in force now: what came for a holder may be a former holder's by then.
         kept = ~contains(parts.members.holding.held, rows.code)
         parts.counters.records_kept += int(kept.sum())
         return rows
 
-    async def _round(
-        self, batch: Batch, failed: frozenset[str]
-    ) -> list[tuple[str, Rows, WriteReply | NodeError]]:
+    async def _round(self, batch: Batch, failed: frozenset[str]) -> list[_Outcome]:
         """Hand every record to the spreader that comes next."""
         view = self._parts.members.view()
         targets = [
@@ -213,12 +214,30 @@ class Writer:
             groups = [(name, rows) for name, rows in groups if len(rows)]
         if len(groups) == 1:
             name, rows = groups[0]
-            return [(name, rows, await self._take(name, batch.part(rows)))]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._take(name, batch.part(rows))) for name, rows in groups]
+            outcomes = [(name, rows, await self._take(name, batch.part(rows)))]
+        else:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._take(name, batch.part(rows))) for name, rows in groups
+                ]
+            outcomes = [
+                (name, rows, task.result())
+                for (name, rows), task in zip(groups, tasks, strict=True)
+            ]
         return [
-            (name, rows, task.result()) for (name, rows), task in zip(groups, tasks, strict=True)
+            part for outcome in outcomes for part in await self._without_foreign(batch, outcome)
         ]
+
+    async def _without_foreign(self, batch: Batch, outcome: _Outcome) -> list[_Outcome]:
+        """Where this node is too full to keep records for others: those that belong here alone."""
+        name, rows, error = outcome
+        if name != self._parts.node_id or not isinstance(error, StoreFull):
+            return [outcome]
+        held = contains(self._parts.members.holding.held, rows.code)
+        if held.all() or not held.any():
+            return [outcome]
+        mine, others = rows.where(held), rows.where(~held)
+        return [(name, mine, await self._take(name, batch.part(mine))), (name, others, error)]
 
     async def _take(self, node: str, batch: Batch) -> WriteReply | NodeError:
         try:

@@ -116,13 +116,20 @@ class Engine(Protocol):
         """Number of the last durable log entry; never goes back within one store."""
 
     async def write(
-        self, batches: Sequence[tuple[str, Rows]], *, meta: Mapping[str, bytes] | None = None
+        self,
+        batches: Sequence[tuple[str, Rows]],
+        *,
+        meta: Mapping[str, bytes] | None = None,
+        foreign: bool = False,
     ) -> int:
         """Store batches of (collection, rows) and settings in one transaction.
 
         Returns the log sequence once everything is durable (fdatasync has returned) and visible
         to `scan`. Concurrent calls share a commit. Cancelling the call does not undo it.
 
+        Args:
+            foreign: some rows are kept for other nodes: such a call is refused while there is
+                still room for those that belong here.
         Raises:
             StoreFull: nothing of this call was stored.
         """

@@ -148,7 +148,11 @@ class LmdbEngine:
             self._views[name] = view.changed(known=known, active=active)
 
     async def write(
-        self, batches: Sequence[tuple[str, Rows]], *, meta: Mapping[str, bytes] | None = None
+        self,
+        batches: Sequence[tuple[str, Rows]],
+        *,
+        meta: Mapping[str, bytes] | None = None,
+        foreign: bool = False,
     ) -> int:
         """Store in one transaction; see `Engine`."""
         self._check_open()
@@ -159,7 +163,7 @@ class LmdbEngine:
         if batches:
             await self._merger.wait_room()
             self._check_open()
-        write = _Write(self, batches, settings)
+        write = _Write(self, batches, settings, foreign=foreign)
         job = Job(write.apply, write.publish, batches=batches, size_bytes=write.size_bytes)
         return int(await self._submit(job))
 
@@ -357,9 +361,15 @@ class _Write:
     """One call of `write` on its way through the writer thread."""
 
     def __init__(
-        self, engine: LmdbEngine, batches: Sequence[tuple[str, Rows]], meta: Mapping[str, bytes]
+        self,
+        engine: LmdbEngine,
+        batches: Sequence[tuple[str, Rows]],
+        meta: Mapping[str, bytes],
+        *,
+        foreign: bool,
     ) -> None:
         self._engine = engine
+        self._foreign = foreign
         self._batches = batches
         self._meta = meta
         self._entry: bytes | None = None
@@ -371,7 +381,7 @@ class _Write:
         tables = self._engine._tables
         if self._entry is None and self._batches:
             self._entry = encode_entry(self._batches)
-        tables.take_space(txn, len(self._entry or b""))
+        tables.take_space(txn, len(self._entry or b""), foreign=self._foreign)
         self._sequence = int(tables.get(txn, tables.store, b"sequence") or 0) + 1
         tables.put(txn, tables.store, b"sequence", str(self._sequence).encode())
         if self._entry is not None:

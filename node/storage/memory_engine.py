@@ -32,6 +32,8 @@ from zring.span import Spans
 Batches = Sequence[tuple[str, Rows]]
 STEP_ROWS_MAX = 50_000
 """Rows of one step; small values in tests make many steps."""
+KEEP_SHARE = 8 / 9
+"""Part of a full store that records for other nodes may fill: as 80 % are of 90 %."""
 NO_ROWS = empty_rows()
 
 
@@ -150,13 +152,21 @@ class MemoryEngine:
         """Number of the last durable log entry."""
         return len(self.disk.durable)
 
-    async def write(self, batches: Batches, *, meta: Mapping[str, bytes] | None = None) -> int:
+    async def write(
+        self,
+        batches: Batches,
+        *,
+        meta: Mapping[str, bytes] | None = None,
+        foreign: bool = False,
+    ) -> int:
         """Store in one transaction; see `Engine`."""
         self._check_alive()
         entry = _Entry(tuple((name, rows) for name, rows in batches if len(rows)), dict(meta or {}))
-        if self._is_full(_entry_bytes(entry)):
+        if self._is_full(_entry_bytes(entry), foreign=foreign):
+            whose = "records of other nodes' areas" if foreign else "records"
             raise StoreFull(
-                f"the store holds {self.disk.bytes_used} of {self.disk.bytes_max} bytes; "
+                f"the store holds {self.disk.bytes_used} of {self.disk.bytes_max} bytes and takes "
+                f"no more {whose}; "
                 "free space, then write again"
             )
         await self._commit(entry)
@@ -283,9 +293,12 @@ class MemoryEngine:
         if self._generation != self.disk.generation:
             raise Unavailable("this engine is closed or its disk has crashed; open another one")
 
-    def _is_full(self, more_bytes: int) -> bool:
+    def _is_full(self, more_bytes: int, *, foreign: bool = False) -> bool:
         limit = self.disk.bytes_max
-        return limit is not None and self.disk.bytes_used + more_bytes > limit
+        if limit is None:
+            return False
+        limit = int(limit * KEEP_SHARE) if foreign else limit
+        return self.disk.bytes_used + more_bytes > limit
 
     def _catch_up(self) -> None:
         """Take over what has become durable, also through engines of a former life."""

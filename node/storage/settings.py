@@ -25,6 +25,10 @@ class EngineSettings:
     reservation costs nothing and the map never has to be resized under a reader."""
     full_fraction: float = 0.9
     """Part of the map or disk at which writes are refused; the rest is for merging and deleting."""
+    keep_fraction: float = 0.8
+    """The same for records of areas that the node does not hold (or `full_fraction` where that is
+    less): what a long split brings a keeper must not take the room that its own area needs, and
+    at the end the room in which it could hand it over."""
     readers_max: int = 64
     """Readers in other processes (copies, inspection); this process needs two."""
     log_rows_merge: int = 262_144
@@ -86,6 +90,10 @@ class EngineSettings:
     on_step: Callable[[str], None] = no_hook
     """Called with the name of each step of a commit or merge; tests stop the process there."""
 
+    def fraction(self, *, foreign: bool) -> float:
+        """Part of the map or disk at which writes of these records are refused."""
+        return min(self.keep_fraction, self.full_fraction) if foreign else self.full_fraction
+
     @property
     def spare_bytes(self) -> int:
         """The part of the map that writes leave free."""
@@ -98,6 +106,7 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         assert 0 < self.full_fraction < 1, self.full_fraction
+        assert 0 < self.keep_fraction < 1, self.keep_fraction
         assert 0 < self.block_rows_max <= 65_536, self.block_rows_max
         assert 0 < self.slice_rows <= self.slice_rows_max, self.slice_rows
         assert 0 < self.log_rows_merge <= self.log_rows_max, self.log_rows_merge

@@ -195,14 +195,16 @@ class Tables:
             pages += found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
         return int(pages) * self.page_bytes
 
-    def take_space(self, txn: Any, more_bytes: int) -> None:
+    def take_space(self, txn: Any, more_bytes: int, *, foreign: bool = False) -> None:
         """Refuse a write for which there is no room; from the writer's thread.
 
         Map and disk are measured once for a transaction, since asking the system costs more than
         putting a single record; what its writes take is counted from there.
 
+        Args:
+            foreign: the records belong to other nodes: they are refused earlier.
         Raises:
-            StoreFull: the map or the disk is fuller than `full_fraction`.
+            StoreFull: the map or the disk is fuller than `full_fraction` (or `keep_fraction`).
         """
         if self._measured is None or self._measured.txn is not txn:
             self._measured = Measured(
@@ -210,7 +212,13 @@ class Tables:
             )
         measured = self._measured
         more_bytes += measured.taken_bytes
-        self._check(measured.live_bytes, more_bytes, measured.disk_bytes, measured.free_bytes)
+        self._check(
+            measured.live_bytes,
+            more_bytes,
+            measured.disk_bytes,
+            measured.free_bytes,
+            foreign=foreign,
+        )
         measured.taken_bytes = more_bytes
 
     def check_space(self, live_bytes: int, more_bytes: int) -> None:
@@ -221,19 +229,22 @@ class Tables:
         """
         self._check(live_bytes, more_bytes, *self.settings.disk_space(self.path))
 
-    def _check(self, live_bytes: int, more_bytes: int, total: int, free: int) -> None:
-        fraction = self.settings.full_fraction
+    def _check(
+        self, live_bytes: int, more_bytes: int, total: int, free: int, *, foreign: bool = False
+    ) -> None:
+        fraction = self.settings.fraction(foreign=foreign)
+        taken = "takes records of other nodes' areas" if foreign else "takes writes"
         limit = int(self.settings.map_bytes_max * fraction)
         if live_bytes + more_bytes > limit:
             raise StoreFull(
                 f"the store holds {live_bytes} bytes of map_bytes_max="
-                f"{self.settings.map_bytes_max} and takes writes up to {fraction:.0%}; "
+                f"{self.settings.map_bytes_max} and {taken} up to {fraction:.0%}; "
                 "raise the limit or let records expire"
             )
         if total - free + more_bytes > total * fraction:
             raise StoreFull(
-                f"the disk of {self.path} has {free} of {total} bytes left and writes stop at "
-                f"{fraction:.0%}; free some space"
+                f"the disk of {self.path} has {free} of {total} bytes left and the store {taken} "
+                f"up to {fraction:.0%}; free some space"
             )
 
 

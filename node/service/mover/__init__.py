@@ -8,7 +8,8 @@ disk and bringing replicas up to date are all this (PROTOCOL 3–5).
    holds; a job that breaks begins again later and finds at once what is equal.
 2. `job` goes through what is outstanding, newest days first over all collections.
 3. `compare` narrows each region down by digests; `exchange` sends what the peer lacks: whole
-   pieces where it has nothing, else what it picks from an offer of identities and versions.
+   pieces where it has nothing, else what it picks from an offer of identities and versions; of
+   a large bucket only what lies in ranges of hashes that differ.
 4. `release` deletes what this node does not hold, once every holder has confirmed it.
 5. `answers` is the other end: digests, offers, and "you are in step with me".
 6. `link` carries the messages of one peer and keeps to its rate; `region` says which codes and

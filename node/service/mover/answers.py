@@ -6,21 +6,30 @@ from typing import Any
 import numpy as np
 
 from node.errors import BadRequest
-from node.peer.columns import OFFER_TYPES, PIECE_TYPES, bytes_to_columns
+from node.peer.columns import (
+    OFFER_TYPES,
+    PIECE_TYPES,
+    RANGE_TYPES,
+    bytes_to_columns,
+    columns_to_bytes,
+)
 from node.peer.transport import Message
 from node.protocol.comparison import Pieces
 from node.protocol.expiry import kept_from_us
+from node.protocol.hash_ranges import RANGE_BITS_MAX, identity_hashes
+from node.protocol.hash_ranges import Window as HashWindow
 from node.protocol.word import plain_to_spans
 from node.query import TIME_MAX, TIME_MIN
 from node.records import Bools, Key, Rows, concat_rows, content_hashes
 from node.service.mover.compare import own_digests
+from node.service.mover.exchange import bucket_scan, own_ranges
 from node.service.mover.link import digests_to_bytes
 from node.service.mover.mover import Mover
 from node.service.mover.region import plain_to_region
 from node.service.parts import Parts
 from node.storage.bucket_digests import DAY_MAX, DAY_MIN, DAY_US, NO_DIGESTS
 from node.storage.engine import Scan
-from zring.digest import UInt64s, hash_words
+from zring.digest import UInt64s
 from zring.morton import CODE_BITS, CODE_STOP, Int64s
 from zring.span import EVERYTHING, Spans, cells_to_spans, contains
 
@@ -73,6 +82,25 @@ class Answers:
         )
         reply = digests_to_bytes(digests)
         self._mover.answered(str(header.get("from", "")), len(reply))
+        return self._common(), reply
+
+    async def ranges(self, message: Message) -> Reply:
+        """Digests of one window of a large bucket by ranges of hashes."""
+        parts, header = self._parts, message.header
+        ring = parts.members.ring
+        region = plain_to_region(header).kept(ring.settings, parts.rules)
+        name = str(header.get("from", ""))
+        spans = region.spans(parts.members.view().holders, comparing=name, peer=parts.node_id)
+        start, stop = _pair(header, "span", 0, CODE_STOP)
+        time_start, time_stop = _pair(header, "time", TIME_MIN, TIME_MAX)
+        if time_stop - time_start > DAY_US:
+            raise BadRequest("a window is longer than a day", field="time")
+        bits = _level(header, "bits", RANGE_BITS_MAX)
+        window = HashWindow(time_start, time_stop, max(1, bits))
+        scan = bucket_scan(region.collection, spans, (start, stop), window)
+        digests = await own_ranges(parts.engine, scan, bits=window.bits)
+        reply = columns_to_bytes((digests.totals, digests.counts), RANGE_TYPES)
+        self._mover.answered(name, len(reply))
         return self._common(), reply
 
     async def offer(self, message: Message) -> Reply:
@@ -151,9 +179,9 @@ def lacking_rows(
     """
     if not len(mine):
         return np.ones(len(code), np.bool_)
-    my_names = _names(mine.code, mine.time, mine.sensor_hash)
+    my_names = identity_hashes(mine.code, mine.time, mine.sensor_hash)
     order = np.argsort(my_names)
-    at = np.searchsorted(my_names[order], _names(code, time, sensor_hash))
+    at = np.searchsorted(my_names[order], identity_hashes(code, time, sensor_hash))
     at = order[np.minimum(at, len(order) - 1)]
     same = (mine.code[at] == code) & (mine.time[at] == time) & (mine.sensor_hash[at] == sensor_hash)
     my_versions = (mine.version[at] << 1) | mine.deleted[at]
@@ -162,13 +190,6 @@ def lacking_rows(
     if len(equal):
         lacking[equal] = content_hashes(mine.take(at[equal])) < content[equal]
     return lacking
-
-
-def _names(code: Int64s, time: Int64s, sensor_hash: UInt64s) -> UInt64s:
-    """One number for each identity, to sort by; equal ones are told apart afterwards."""
-    return hash_words(
-        [code.astype(np.uint64), time.astype(np.uint64), sensor_hash.astype(np.uint64)]
-    )
 
 
 def _cells_around(code: Int64s, grain_level: int) -> Spans:
@@ -186,6 +207,15 @@ def _days(pair: object) -> tuple[int, int]:
         if type(start) is int and type(stop) is int and DAY_MIN <= start < stop <= DAY_MAX:
             return start, stop
     raise BadRequest(f"days={str(pair)[:100]} is no pair of rising days", field="days")
+
+
+def _pair(header: Mapping[str, Any], name: str, least: int, most: int) -> tuple[int, int]:
+    pair = header.get(name)
+    if isinstance(pair, list | tuple) and len(pair) == 2:
+        start, stop = pair
+        if type(start) is int and type(stop) is int and least <= start < stop <= most:
+            return start, stop
+    raise BadRequest(f"{name}={str(pair)[:100]} is no pair of rising numbers", field=name)
 
 
 def _level(header: Mapping[str, Any], name: str, most: int) -> int:

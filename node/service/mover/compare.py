@@ -24,16 +24,18 @@ _DIGEST_BYTES = 20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some days of a region: pieces that the peer has nothing of, and pieces that differ."""
+    """Some days of a region: pieces that the peer has nothing of, pieces that differ, and among
+    those the ones that are too large to be offered."""
 
     absent: tuple[Pieces, ...]
     offer: tuple[Pieces, ...]
+    large: tuple[Pieces, ...]
     records: int
 
     @property
     def buckets(self) -> int:
         """How many pieces there are."""
-        return sum(len(pieces) for pieces in (*self.absent, *self.offer))
+        return sum(len(pieces) for pieces in (*self.absent, *self.offer, *self.large))
 
 
 async def own_digests(
@@ -109,17 +111,19 @@ class Comparison:
         """The newest days that differ, down to what must be sent or offered."""
         absent: list[Pieces] = []
         offer: list[Pieces] = []
+        large: list[Pieces] = []
         deeper: list[Pieces] = []
         records = 0
         while self._days and records < CHUNK_RECORDS and len(deeper) < self._chunk_days:
             day, kind = self._days.pop()
-            {"absent": absent, "offer": offer, "deeper": deeper}[kind].append(day)
+            kinds = {"absent": absent, "offer": offer, "large": large, "deeper": deeper}
+            kinds[kind].append(day)
             records += day.records()
         self._chunk_days = min(CHUNK_DAYS_MAX, 2 * self._chunk_days)
-        await self._descend(_joined(deeper[::-1]), absent, offer)
+        await self._descend(_joined(deeper[::-1]), absent, offer, large)
         if not self._days:
             await self._ask_days()
-        return Chunk(tuple(absent), tuple(offer), records)
+        return Chunk(tuple(absent), tuple(offer), tuple(large), records)
 
     async def _ask_days(self) -> None:
         """Ask for days until some differ, newest first."""
@@ -129,7 +133,12 @@ class Comparison:
             parents = _joined(asked)
             mine, theirs = await self._both(parents, level=0)
             found = compare(mine, theirs, level=0, grain_level=self._grain_level)
-            kinds = (("absent", found.absent), ("offer", found.offer), ("deeper", found.deeper))
+            kinds = (
+                ("absent", found.absent),
+                ("offer", found.offer),
+                ("large", found.large),
+                ("deeper", found.deeper),
+            )
             days = [(piece, kind) for kind, pieces in kinds for piece in pieces.each()]
             self._find(sorted(days, key=lambda found: int(found[0].days[0])))
 
@@ -137,7 +146,13 @@ class Comparison:
         self._days = days
         self._link.progress.found(buckets=len(days), records=sum(day.records() for day, _ in days))
 
-    async def _descend(self, parents: Pieces, absent: list[Pieces], offer: list[Pieces]) -> None:
+    async def _descend(
+        self,
+        parents: Pieces,
+        absent: list[Pieces],
+        offer: list[Pieces],
+        large: list[Pieces],
+    ) -> None:
         most = max(8, min(PARENTS_ASKED_MAX, self._link.step_bytes // (16 * _DIGEST_BYTES)))
         while len(parents):
             level = finer_level(parents.level, grain_level=self._grain_level)
@@ -148,6 +163,7 @@ class Comparison:
                 found = compare(mine, theirs, level=level, grain_level=self._grain_level)
                 absent.append(found.absent)
                 offer.append(found.offer)
+                large.append(found.large)
                 deeper.append(found.deeper)
             parents = _joined(deeper)
 

@@ -1,7 +1,8 @@
 """Sending a peer what it lacks of a chunk: whole pieces, or what it picks from an offer."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import replace
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self
@@ -10,13 +11,17 @@ import numpy as np
 
 from node.errors import NodeError
 from node.protocol.comparison import Pieces, Slice, slices_of
+from node.protocol.hash_ranges import RangeDigests, places_in_ranges, windows_of
+from node.protocol.hash_ranges import Window as HashWindow
 from node.query import TIME_MAX, TIME_MIN
 from node.records import Key, Rows, concat_rows
 from node.service.mover.compare import Chunk
 from node.service.mover.link import Link
+from node.service.mover.region import Region
 from node.service.parts import Parts
-from node.storage.engine import Scan
-from zring.span import Spans, intersect
+from node.storage.engine import Engine, Scan
+from zring.morton import CODE_BITS
+from zring.span import Span, Spans, intersect
 
 SCAN_ROWS = 20_000
 """Rows of one scan: a few megabytes, and a step of the event loop that nobody notices."""
@@ -77,10 +82,11 @@ class Window:
 class Exchange:
     """Everything that one region's chunks need."""
 
-    def __init__(self, parts: Parts, link: Link, collection: str, spans: Spans) -> None:
+    def __init__(self, parts: Parts, link: Link, region: Region, spans: Spans) -> None:
         self._parts = parts
         self._link = link
-        self._collection = collection
+        self._region = region
+        self._collection = region.collection
         self._spans = spans
 
     async def carry(self, chunk: Chunk) -> None:
@@ -90,17 +96,37 @@ class Exchange:
             NodeError: the peer, or the way to it, failed.
         """
         async with Window() as window:
-            await self._send(window, chunk.absent, offered=False)
-            await self._send(window, chunk.offer, offered=True)
+            await self._send(window, self._read(chunk.absent), offered=False)
+            await self._send(window, self._read(chunk.offer), offered=True)
+            for pieces in chunk.large:
+                for piece in pieces.each():
+                    await self._carry_large(window, piece)
 
-    async def _send(self, window: Window, pieces: tuple[Pieces, ...], *, offered: bool) -> None:
-        """Read the pieces and send them in messages of the size that suits the link."""
+    async def _carry_large(self, window: Window, piece: Pieces) -> None:
+        """Of one large bucket: offer what lies in ranges of hashes that differ."""
+        shift = CODE_BITS - 2 * piece.level
+        cell, day = int(piece.cells[0]), int(piece.days[0])
+        span = (cell << shift, (cell + 1) << shift)
+        for part in windows_of(day, records=piece.records()):
+            scan = bucket_scan(self._collection, self._spans, span, part)
+            mine = await own_ranges(self._parts.engine, scan, bits=part.bits)
+            differing = mine.lacking(*await self._link.ranges(self._region, span, part))
+            if not differing.any():
+                continue
+            found = [
+                rows.where(differing[places_in_ranges(rows, bits=part.bits)])
+                async for rows in scanned(self._parts.engine, replace(scan, sensor_names=True))
+            ]
+            await self._send(window, iter([rows for rows in found if len(rows)]), offered=True)
+
+    async def _send(self, window: Window, found: Iterator[Rows], *, offered: bool) -> None:
+        """Send rows in messages of the size that suits the link."""
         clock = self._parts.clock
         waiting: list[Rows] = []
         size = 0
         began_ms = clock.now_ms()
         step = self._link.step_bytes
-        for rows in chain(self._read(pieces), (None,)):
+        for rows in chain(found, (None,)):
             if rows is not None:
                 waiting.append(rows)
                 size += OFFER_ROW_BYTES * len(rows) if offered else rows.nbytes()
@@ -147,6 +173,45 @@ class Exchange:
             spans=intersect(self._spans, slice_.spans),
             deletions=True,
         )
+
+
+def bucket_scan(collection: str, spans: Spans, span: Span, window: HashWindow) -> Scan:
+    """What one window of a large bucket has in some codes."""
+    return Scan(
+        collection,
+        time_start=max(TIME_MIN, window.time_start),
+        time_stop=min(TIME_MAX, window.time_stop),
+        spans=intersect(spans, (span,)),
+        deletions=True,
+        sensor_names=False,
+        ordered=False,
+    )
+
+
+async def scanned(engine: Engine, scan: Scan) -> AsyncIterator[Rows]:
+    """All rows of a scan, with a turn for everybody else between its steps."""
+    after: Key | None = None
+    while True:
+        step = engine.scan(scan, after=after, rows_max=SCAN_ROWS)
+        if len(step.rows):
+            yield step.rows
+        after = step.resume
+        if after is None:
+            return
+        await asyncio.sleep(0)
+
+
+async def own_ranges(engine: Engine, scan: Scan, *, bits: int) -> RangeDigests:
+    """This node's digests of a window by ranges of hashes.
+
+    Not of one moment: what changes meanwhile may be counted either way. What was there before and
+    still is, is counted, so ranges that agree leave nothing out that was there when it began.
+    """
+    digests = RangeDigests(bits)
+    if scan.spans:
+        async for rows in scanned(engine, scan):
+            digests.add(scan.collection, rows)
+    return digests
 
 
 def _messages(rows: Rows, size: int, *, step_bytes: int) -> Iterator[Rows]:

@@ -90,9 +90,7 @@ class Job:
             buckets = comparison.days_left
             chunk = await comparison.next_chunk()
             progress.phase = "sending"
-            exchange = Exchange(
-                self._parts, self._link, comparison.region.collection, comparison.spans
-            )
+            exchange = Exchange(self._parts, self._link, comparison.region, comparison.spans)
             await exchange.carry(chunk)
             progress.finished(buckets=max(0, buckets - comparison.days_left), records=chunk.records)
             await asyncio.sleep(0)

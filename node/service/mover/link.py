@@ -10,6 +10,7 @@ from node.peer.columns import (
     DIGEST_TYPES,
     OFFER_TYPES,
     PIECE_TYPES,
+    RANGE_TYPES,
     bytes_to_columns,
     columns_to_bytes,
 )
@@ -17,12 +18,16 @@ from node.peer.packing import pack
 from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.comparison import Pieces
+from node.protocol.hash_ranges import Window as HashWindow
 from node.protocol.throttle import Foreground, LinkBudget
 from node.records import Bools, Rows, content_hashes
 from node.service.mover.progress import Progress
 from node.service.mover.region import Region, region_to_plain
 from node.service.parts import Parts
 from node.storage.bucket_digests import BucketDigests
+from zring.digest import UInt64s
+from zring.morton import Int64s
+from zring.span import Span
 
 TIMEOUT_SHARE = 4
 """The mover waits this many times as long as others: a peer may first have to merge its log, and
@@ -64,6 +69,22 @@ class Link:
             body = columns_to_bytes((parents.days, parents.cells), PIECE_TYPES)
         reply = await self._call("digests", header, body)
         return bytes_to_digests(reply.body)
+
+    async def ranges(
+        self, region: Region, span: Span, window: HashWindow
+    ) -> tuple[UInt64s, Int64s]:
+        """The peer's digests of one large bucket of a region by ranges of hashes."""
+        header = {
+            **region_to_plain(region),
+            "span": list(span),
+            "time": [window.time_start, window.time_stop],
+            "bits": window.bits,
+        }
+        reply = await self._call("ranges", header, b"")
+        totals, counts = bytes_to_columns(reply.body, RANGE_TYPES)
+        if len(totals) != 1 << window.bits:
+            raise PeerRefused(f"{self.peer} answered {len(totals)} ranges for 2**{window.bits}")
+        return totals, counts.astype(np.int64)
 
     async def offer(self, collection: str, rows: Rows) -> Bools:
         """bool[n]: which rows the peer lacks or has an older version of."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.protocol.filled import (
+    STORES_AWAY_MAX,
     Claim,
     Filled,
     believed,
@@ -16,6 +17,7 @@ from node.protocol.filled import (
     is_restored,
     judge_own_store,
     remember_store,
+    stores_told,
 )
 from node.protocol.rules import Rules
 from node.protocol.word import StoreSeen, Word
@@ -190,3 +192,14 @@ def test_debts() -> None:
     assert debts(stores={"h": StoreSeen("former", 1)}) == {"h": {"k": EVERYTHING}}
     assert debts(stores={"h": StoreSeen("sh", 2)}) == {"h": {"k": EVERYTHING}}, "an old image"
     assert not intersect(debts()["h"]["k"], ((4, 9),))
+
+
+def test_a_word_tells_of_members_and_of_those_heard_last() -> None:
+    """Nodes come and go for years: what is said of them is bounded, members are never left out."""
+    stores = {f"n{index:04}": StoreSeen(f"s{index}", index) for index in range(1_000)}
+    away = {node: int(node[1:]) for node in stores}
+    kept = {"n0001", "n0002"}
+    told = stores_told(stores, kept=kept, away=away)
+    assert list(told) == sorted(told) and len(told) == STORES_AWAY_MAX + 2
+    assert kept < told.keys() and "n0999" in told and "n0003" not in told
+    assert stores_told(stores, kept=stores.keys(), away=away) == stores

@@ -7,6 +7,7 @@ from node.protocol.outstanding import (
     MARKS_MAX,
     PLACES_MAX,
     SLOT_US,
+    SUMMARY_SPANS_ALL_MAX,
     SUMMARY_SPANS_MAX,
     Outstanding,
     Place,
@@ -129,6 +130,18 @@ def test_summaries_are_bounded_supersets() -> None:
     spans = owed.summary()["h"]
     assert len(spans) <= SUMMARY_SPANS_MAX and normalise(spans) == spans
     assert contains(spans, np.array([cell * CELL for cell in cells])).all()
+
+
+def test_many_holders_share_what_a_word_may_tell() -> None:
+    owed = Outstanding()
+    cells = [2 * index for index in range(100)]
+    for index in range(300):
+        owed.fail(f"h{index}", [Place("c", 0, cell) for cell in cells])
+    summary = owed.summary()
+    assert len(summary) == 300, "nobody is left out"
+    assert sum(map(len, summary.values())) <= SUMMARY_SPANS_ALL_MAX
+    for spans in summary.values():
+        assert contains(spans, np.array([cell * CELL for cell in cells])).all()
 
 
 def test_a_node_that_left_is_owed_nothing() -> None:

@@ -26,6 +26,7 @@ KINDS = (
     "collections",
     "digests",
     "offer",
+    "ranges",
     "in_step",
     "repair",
     "accept_loss",
@@ -73,6 +74,9 @@ def test_any_header_and_body(play: Play) -> None:
             "days",
             "target_store",
             "instance",
+            "span",
+            "time",
+            "bits",
             "relied_on",
         ]
         for _ in range(1_500):

@@ -15,6 +15,7 @@ from tests.sim.loop import VirtualClock
 from tests.unit.node.service.conftest import Bench, Play, identities, make_rows
 from zring.placement import holder_map
 from zring.ring import to_document
+from zring.span import contains
 
 ROWS = make_rows(300)
 
@@ -122,6 +123,31 @@ def test_a_full_owner_is_passed_over(play: Play) -> None:
         assert bench.service("n3").counters["writes_refused"] == 1
 
     play(test)
+
+
+def test_a_keeper_stops_before_its_own_area_has_no_room(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        others, service = ["n2", "n3", "n4"], bench.service("n1")
+        bench.cluster.network.split(["n1"], others)
+        await bench.wait_until(lambda: len(service.status().coverage.away) == 3)
+        await service.write("c", ROWS, "one", timeout_ms=3_000)
+        disk, kept = bench.cluster.nodes["n1"].disk, service.counters["records_kept"]
+        disk.bytes_max = int(disk.bytes_used / 0.87)
+        rows = make_rows(30, seed=9)
+        mine = contains(service._parts.members.holding.held, rows.code)
+        assert 8 < mine.sum() < 22
+        with pytest.raises(StoreFull, match="other nodes' areas"):
+            await service.write("c", rows.where(~mine), "one", timeout_ms=3_000)
+        reply = await service.write("c", rows, "one", timeout_ms=3_000)
+        assert (reply.stored, reply.acknowledged) == (mine.sum(), False)
+        assert service.counters["records_kept"] == kept > 0
+        disk.bytes_max *= 2
+        reply = await service.write("c", rows, "one", timeout_ms=3_000)
+        assert (reply.stored, reply.acknowledged) == (len(rows), True)
+        bench.cluster.network.heal()
+        await bench.wait_settled()
+
+    play(test, steps=10_000)
 
 
 def test_the_same_batch_again_changes_nothing(play: Play) -> None:

@@ -378,6 +378,24 @@ async def test_a_full_disk_refuses_writes_and_goes_on_reading(tmp_path: Path) ->
     await engine.close()
 
 
+async def test_records_of_other_nodes_are_refused_earlier(tmp_path: Path) -> None:
+    free_share = 0.15
+
+    def space(path: Path) -> tuple[int, int]:
+        return 1 << 40, int(free_share * (1 << 40))
+
+    settings = EngineSettings(map_bytes_max=64 << 20, disk_space=space)
+    engine = LmdbEngine.open(tmp_path, domain=DEMO_DOMAIN, settings=settings)
+    with pytest.raises(StoreFull, match="records of other nodes' areas up to 80%"):
+        await engine.write([("c", make_rows(100))], foreign=True)
+    await engine.write([("c", make_rows(100))])
+    assert not engine.statistics().full
+    free_share = 0.25
+    await engine.write([("c", make_rows(100, start=100))], foreign=True)
+    assert len(engine.scan(Scan("c")).rows) == 200
+    await engine.close()
+
+
 async def test_a_full_map_refuses_writes_and_goes_on_merging(tmp_path: Path) -> None:
     settings = EngineSettings(
         map_bytes_max=4 << 20,
