@@ -1,6 +1,7 @@
 """The application: routes, state and the one middleware put together."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from aiohttp import web
 
@@ -23,6 +24,7 @@ def make_app(
     access: Access | None = None,
     open_metrics: bool = False,
     peer_door: HttpTransport | None = None,
+    data: Path | None = None,
     console: Callable[[web.Application], None] | None = None,
 ) -> web.Application:
     """Build the HTTP door of a node.
@@ -34,6 +36,7 @@ def make_app(
             loopback (the command checks that).
         open_metrics: whether everybody may read the metrics.
         peer_door: the peer port, to show its counts and refusals.
+        data: the store's folder, to list damaged stores that were set aside beside it.
         console: adds the map page and its files to the application.
     """
     limits = limits or Limits()
@@ -44,6 +47,7 @@ def make_app(
         cors=tuple(cors),
         access=access or Access(),
         peer_door=peer_door,
+        data=data,
     )
     app[API_DOCUMENT] = openapi_document(ROUTES)
     roles: dict[object, Role | None] = {

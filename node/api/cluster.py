@@ -18,6 +18,7 @@ from node.protocol.cluster_tasks import KINDS
 from node.query import COVERAGE_ORDER
 from node.service.ingest_process import IngestStatus
 from node.service.status import MemberStatus
+from node.storage.damage import stores_set_aside
 from zring import __version__
 
 _NOTHING: frozenset[str] = frozenset()
@@ -69,8 +70,8 @@ async def get_status(request: web.Request) -> web.StreamResponse:
     read_parameters(request.rel_url.raw_query_string, _NOTHING)
     state = request.app[STATE]
     status = state.service.status()
-    collections, tasks = await asyncio.gather(
-        state.service.collections(), state.service.tasks.all()
+    collections, tasks, set_aside = await asyncio.gather(
+        state.service.collections(), state.service.tasks.all(), _set_aside(state)
     )
     return json_response(
         {
@@ -86,6 +87,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
                 for name, statistics in sorted(collections.items())
             },
             **tasks_to_json(tasks, state.domain),
+            "set_aside": set_aside,
             "refusals": {
                 **status.refusals,
                 **(state.peer_door.refusals() if state.peer_door else {}),
@@ -124,6 +126,21 @@ def _sources(status: IngestStatus | None) -> dict[str, Any] | None:
         "exit_code": status.exit_code,
         "report": status.report,
     }
+
+
+async def _set_aside(state: State) -> list[dict[str, Any]]:
+    """Damaged stores of this node that still lie beside its own."""
+    if state.data is None:
+        return []
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.run_in_executor(None, stores_set_aside, state.data)
+    except OSError:
+        return []  # somebody is deleting one just now
+    return [
+        {"folder": one.path.name, "bytes": one.size_bytes, "since": time_text(one.since_us)}
+        for one in found
+    ]
 
 
 async def get_health(request: web.Request) -> web.StreamResponse:

@@ -43,8 +43,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 async def post_plans(request: web.Request) -> web.StreamResponse:
     """Plan a change and show what it would cost; nothing moves."""
     state = request.app[STATE]
-    plan = await state.service.plans.make(_read_request(await read_document(request)))
-    estimate = state.service.plans.estimate(plan)
+    weighed = await state.service.plans.make(_read_request(await read_document(request)))
+    plan, estimate = weighed.plan, weighed.estimate
     return json_response(
         {
             **plan_to_document(plan),

@@ -1,6 +1,7 @@
 """What all handlers of one application share."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ class State:
         cors: origins that may call from a browser; "*" is any.
         access: whose tokens let in whom.
         peer_door: the peer port, for its counts and refusals; None where there is none.
+        data: the store's folder, to list damaged stores beside it; None where there is none.
         body_bytes: of the bodies that are being received and decoded.
     """
 
@@ -29,6 +31,7 @@ class State:
     cors: tuple[str, ...]
     access: Access
     peer_door: HttpTransport | None = None
+    data: Path | None = None
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
     body_bytes: int = 0
     _ring: Ring | None = None

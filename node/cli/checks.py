@@ -17,10 +17,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from node.cli.tables import bytes_text
 from node.client import Client
 from node.config import Config, parse_address
 from node.errors import NodeError
-from node.storage.damage import NOTE_NAME, set_aside_folders
+from node.storage.damage import NOTE_NAME, stores_set_aside
 
 State = Literal["ok", "warn", "fail"]
 DISK_FREE_MIN = 5 << 30
@@ -110,11 +111,11 @@ def check_damage(config: Config) -> Iterable[Finding]:
             f"{folder} was found damaged",
             "start the node: it sets this store aside and is filled by the others; check the disk",
         )
-    for path in set_aside_folders(folder):
+    for found in stores_set_aside(folder):
         yield Finding(
             "warn",
             "damaged store",
-            f"{path} was set aside",
+            f"{found.path} ({bytes_text(found.size_bytes)}) was set aside",
             "check the disk; delete the folder when nobody needs what only this node had",
         )
 

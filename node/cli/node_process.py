@@ -147,6 +147,7 @@ async def client_door(
         access=access,
         open_metrics=config.http.open_metrics,
         peer_door=transport,
+        data=config.node.data,
         console=_add_map,
     )
     host, port = parse_address(config.node.listen)

@@ -13,6 +13,7 @@ from rich.text import Text
 from node.cli.exit_codes import PARTIAL
 from node.cli.options import connect, connection_options
 from node.cli.repair import area_text
+from node.cli.tables import bytes_text
 from node.cli.tasks import tasks_table
 from node.client import Client
 
@@ -69,6 +70,9 @@ def status_view(document: dict[str, Any]) -> Group:
     parts += ["", _collections(document)]
     if document.get("sources"):
         parts += ["", _sources(document["sources"])]
+    for one in document.get("set_aside") or ():
+        words = f"set aside {one['since']}: {one['folder']}, {bytes_text(one['bytes'])}"
+        parts.append(Text(f"damaged store {words}", style="yellow"))
     refusals = document.get("refusals") or {}
     if refusals:
         lines = [f"{who}  {why}" for who, why in refusals.items()]

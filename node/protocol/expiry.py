@@ -12,9 +12,9 @@ from statistics import median_low
 
 from node.protocol.rules import ALL_RULES, Rules
 from node.query import TIME_MIN
+from node.storage.bucket_digests import DAY_US
 from zring.settings import Settings
 
-DAY_US = 86_400_000_000
 AGREEMENT_US = 300_000_000
 """Clocks that differ by no more than five minutes agree."""
 JUMP_US = 60_000_000

@@ -17,9 +17,9 @@ from node.service.read import Run, deadline_of, share_to_header
 from node.service.reading import Reading
 from node.service.scatter import Ask, Scatter
 from node.service.selection import project, query_to_header, select
+from node.storage.bucket_digests import DAY_US
 from zring.area import Box, Circle, distances_m
 
-DAY_US = 86_400 * 1_000_000
 DEFAULT_WINDOW_US = DAY_US
 """Where no time is given: how far before the newest record sensors are looked for."""
 NEAREST_COUNT_MAX = 1_000

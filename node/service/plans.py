@@ -49,6 +49,14 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """A plan, and how long it will take."""
+
+    plan: Plan
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class _NodeLoad:
     """What one node has: records by grain, what one takes, and how fast its mover was."""
 
@@ -65,10 +73,11 @@ class Plans:
         self._parts = parts
         self._mover = mover
         self._link_bytes_per_s_max = link_bytes_per_s_max
-        self._measured = 0
 
-    async def load(self) -> Load:
-        """Records by grain over the cluster: of each grain the most that a node has."""
+    async def load(self) -> tuple[Load, int]:
+        """Records by grain over the cluster: of each grain the most that a node has; and how fast
+        the fastest mover was lately, in bytes a second.
+        """
         parts = self._parts
         contact = sorted(parts.members.view().standing.contact - {parts.node_id})
         answers = await asyncio.gather(*(self._ask(node) for node in contact))
@@ -78,26 +87,26 @@ class Plans:
         for part in found:
             at = np.searchsorted(every, part.grains)
             most[at] = np.maximum(most[at], part.records)
-        self._measured = max(part.bytes_per_s for part in found)
         sizes_known = [part.record_bytes for part in found if part.record_bytes]
         record_bytes = sum(sizes_known) / len(sizes_known) if sizes_known else RECORD_BYTES
-        return Load(every, most, record_bytes)
+        return Load(every, most, record_bytes), max(part.bytes_per_s for part in found)
 
-    async def make(self, request: PlanRequest) -> Plan:
-        """A plan on the ring in force; nothing moves.
+    async def make(self, request: PlanRequest) -> Weighed:
+        """A plan on the ring in force and how long it will take; nothing moves.
 
         Raises:
             InvalidPlan, OutsideDomain, InvalidDocument: says what would help.
         """
         if request.kind == "join" and request.lon is None and request.lat is None:
             request = self._placed(request)
-        return make_plan(request, self._parts.members.ring, await self.load())
+        load, measured = await self.load()
+        plan = make_plan(request, self._parts.members.ring, load)
+        return Weighed(plan, self._estimate(plan, measured))
 
-    def estimate(self, plan: Plan) -> Estimate:
-        """How long a plan made here a moment ago will take."""
+    def _estimate(self, plan: Plan, measured: int) -> Estimate:
         limit = self._link_bytes_per_s_max
-        if self._measured:
-            return Estimate(plan.bytes / self._measured, self._measured, "measured")
+        if measured:
+            return Estimate(plan.bytes / measured, measured, "measured")
         if limit:
             return Estimate(plan.bytes / limit, limit, "limit")
         return Estimate(plan.bytes / DEFAULT_BYTES_PER_S, DEFAULT_BYTES_PER_S, "default")

@@ -8,6 +8,7 @@ The damaged one is kept for people to look at.
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from node.errors import StoreDamaged
@@ -83,9 +84,35 @@ def set_aside(folder: Path, error: StoreDamaged) -> Path:
     return target
 
 
-def set_aside_folders(folder: Path) -> list[Path]:
-    """Where damaged stores of a folder were set aside and still lie, sorted."""
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A damaged store that still lies beside its folder.
+
+    Attributes:
+        since_us: when it was set aside, as the file system says.
+    """
+
+    path: Path
+    size_bytes: int
+    since_us: int
+
+
+def stores_set_aside(folder: Path) -> list[SetAside]:
+    """Where damaged stores of a folder were set aside and still lie, sorted.
+
+    Blocks for as long as listing some folders takes.
+    """
     folder = folder.resolve()
+    return [_look(path) for path in _folders_beside(folder)]
+
+
+def _look(path: Path) -> SetAside:
+    sizes = [file.stat() for file in path.iterdir()]
+    size = sum(found.st_blocks * 512 for found in sizes)  # the map is a file with holes
+    return SetAside(path, size, path.stat().st_mtime_ns // 1_000)
+
+
+def _folders_beside(folder: Path) -> list[Path]:
     return sorted(
         path
         for parent in (folder.parent, folder)

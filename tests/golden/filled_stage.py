@@ -12,7 +12,7 @@
 > read BOX                       who reads, and what may be said of the answer
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from node.protocol.coverage import coverage_of
 from node.protocol.filled import (
@@ -27,6 +27,7 @@ from node.protocol.filled import (
 from node.protocol.flip import Target, moves_from, reason_to_wait
 from node.protocol.routing import ReaderMap, Standing
 from node.protocol.word import Word
+from tests.golden.commands import Commands
 from zring.area import Box
 from zring.cover import cover
 from zring.domain import DEMO_DOMAIN
@@ -82,19 +83,13 @@ class _Node:
         )
 
 
-class FilledStage:
+class FilledStage(Commands):
     """Every node's rules, seen from the first one."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}
         self._contact: tuple[str, ...] = ()
         self._remembered: dict[str, tuple[str, int]] = {}
-
-    def play(self, line: str) -> Iterator[str]:
-        """Carry out one command and yield the lines of its answer."""
-        name, *words = line.split()
-        act: Callable[..., Iterator[str]] = getattr(self, f"_do_{name.replace('-', '_')}")
-        yield from act(*words)
 
     @property
     def here(self) -> _Node:

@@ -13,17 +13,18 @@
 Lines that tell the same of several nodes at about the same time are joined.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 
 from node.config import LAN
 from node.protocol.membership import Changed, Refused, StoreLost
 from node.protocol.roster import Member
 from node.protocol.word import Word
+from tests.golden.commands import Commands
 from tests.sim.model import Model, ModelNode
 
 
-class MembersStage:
+class MembersStage(Commands):
     """Several nodes' rules."""
 
     def __init__(self) -> None:
@@ -31,12 +32,6 @@ class MembersStage:
         self._model = Model(LAN, Random(7), delay_ms=20, told=self._note)
         self._lives = 100
         self._images: dict[str, dict[str, Member]] = {}
-
-    def play(self, line: str) -> Iterator[str]:
-        """Carry out one command and yield the lines of its answer."""
-        name, *words = line.split()
-        act: Callable[..., Iterator[str] | None] = getattr(self, f"_do_{name}")
-        yield from act(*words) or ()
 
     def _note(self, now_ms: int, node: str, effect: Changed | StoreLost | Refused) -> None:
         if isinstance(effect, Changed):

@@ -17,7 +17,7 @@ rules answered (everything else). Time only passes when a command says so.
     > fork, other …, merge        a second ring, a command on it, and both joined
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 
 from node.config import LAN
@@ -28,6 +28,7 @@ from node.protocol.membership import Changed, Effect, Membership, StoreLost
 from node.protocol.roster import Member
 from node.protocol.routing import ReaderMap, Standing
 from node.protocol.word import Word
+from tests.golden.commands import Commands
 from zring.area import Box
 from zring.cover import cover
 from zring.domain import DEMO_DOMAIN
@@ -38,7 +39,7 @@ from zring.settings import Settings
 from zring.span import Spans
 
 
-class Stage:
+class Stage(Commands):
     """One node's rules and the ring it knows."""
 
     def __init__(self) -> None:
@@ -48,12 +49,6 @@ class Stage:
         self._membership: Membership | None = None
         self._versions = 0
         self._remembered: dict[str, tuple[str, int]] = {}
-
-    def play(self, line: str) -> Iterator[str]:
-        """Carry out one command and yield the lines of its answer."""
-        name, *words = line.split()
-        act: Callable[..., Iterator[str]] = getattr(self, f"_do_{name.replace('-', '_')}")
-        yield from act(*words)
 
     @property
     def ring(self) -> Ring:

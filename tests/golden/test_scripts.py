@@ -4,19 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.golden.commands import Commands
 from tests.golden.filled_stage import FilledStage
 from tests.golden.members_stage import MembersStage
 from tests.golden.stage import Stage
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").rglob("*.txt"))
-STAGES: dict[str, type[Stage | FilledStage | MembersStage]] = {
+STAGES: dict[str, type[Commands]] = {
     "scripts": Stage,
     "filled": FilledStage,
     "members": MembersStage,
 }
 
 
-def played(text: str, stage: Stage | FilledStage | MembersStage) -> str:
+def played(text: str, stage: Commands) -> str:
     """The script with the answers that the rules give now."""
     lines: list[str] = []
     for line in text.splitlines():

@@ -12,11 +12,12 @@ from random import Random
 
 from node.errors import NodeError
 from node.protocol.coverage import is_acceptable
-from node.protocol.expiry import DAY_US, kept_from_us
+from node.protocol.expiry import kept_from_us
 from node.protocol.planning import PlanRequest
 from node.query import Answer, Query, WriteLevel
 from node.records import concat_rows
 from node.service.service import Service
+from node.storage.bucket_digests import DAY_US
 from tests.sim.cluster import SimulatedCluster, SimulatedNode
 from tests.sim.faults import Faults
 from tests.sim.holder_maps import share, shared_holder_map
@@ -211,7 +212,7 @@ class Life:
         if request.keep_days:
             self.truth.may_expire(self._kept_from_us(request.keep_days[COLLECTION]))
         try:
-            plan = await plans.make(request)
+            plan = (await plans.make(request)).plan
             await asyncio.sleep(rng.uniform(0, 0.2))
             ring = await plans.commit(plan, force=rng.random() < FORCED_SHARE)
         except (NodeError, ZringError) as error:

@@ -99,7 +99,7 @@ def test_a_dead_owner_is_removed_and_its_heir_gathers() -> None:
 def test_two_halves_remove_each_other_and_nobody_is_lost(seed: int) -> None:
     async def remove(stage: Stage, at: str, dead: str) -> None:
         plans = stage.service(at).plans
-        await plans.commit(await plans.make(PlanRequest("remove", dead)), force=True)
+        await plans.commit((await plans.make(PlanRequest("remove", dead))).plan, force=True)
 
     async def story(stage: Stage) -> None:
         stage.cluster.network.split(["n1", "n2"], ["n3", "n4"])
@@ -118,7 +118,7 @@ def test_two_halves_remove_each_other_and_nobody_is_lost(seed: int) -> None:
         await stage.wait(lambda: not stage.life.unsettled())
         for name in outside:
             plans = stage.service(ring.owners()[0]).plans
-            await plans.commit(await plans.make(PlanRequest("join", name, policy="halve")))
+            await plans.commit((await plans.make(PlanRequest("join", name, policy="halve"))).plan)
             await stage.wait(lambda name=name: stage.service(name).ring.owned(name) != ())  # type: ignore[misc]
 
     play(story, seed=seed)

@@ -1,9 +1,11 @@
 """`/cluster/tasks`, `/cluster/repair`, plans: what is answered, refused and written down."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from node.api.state import STATE
 from node.service.audit import Audit
 from tests.unit.node.api.conftest import Door
 
@@ -36,6 +38,17 @@ async def test_a_quiet_node_has_nothing_under_way(door: Door) -> None:
     status = (await door.ask("/cluster/status")).json()
     assert status["settled"] and status["tasks"] == []
     assert 'zring_tasks{kind="move"} 0' in (await door.ask("/metrics")).body.decode()
+
+
+async def test_damaged_stores_that_take_room_are_listed(door: Door, tmp_path: Path) -> None:
+    assert (await door.ask("/cluster/status")).json()["set_aside"] == []
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data-damaged-2").mkdir()
+    (tmp_path / "data-damaged-2" / "data.mdb").write_bytes(bytes(100_000))
+    door.app[STATE].data = tmp_path / "data"
+    (listed,) = (await door.ask("/cluster/status")).json()["set_aside"]
+    assert listed["folder"] == "data-damaged-2" and 100_000 <= listed["bytes"] < 200_000
+    assert listed["since"].startswith("20")
 
 
 async def test_a_repair_says_who_compares(door: Door, audit: Kept) -> None:

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from node.cli import forget as forget_module
 from node.cli import repair as repair_module
 from node.cli.main import main
 from node.cli.status import status_view
@@ -37,7 +38,7 @@ class FakeClient:
 
     def __init__(self, missing: list[Any]) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.operations = SimpleNamespace(repair=self.repair)
+        self.operations = SimpleNamespace(repair=self.repair, forget=self.forget)
         self._loss = {
             "area": {"coordinates": missing},
             "nodes": [
@@ -50,6 +51,12 @@ class FakeClient:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def forget(self, node: str, **asked: Any) -> dict[str, Any]:
+        self.asked.append({"node": node, **asked})
+        since = "2026-01-01T00:00:00Z"
+        told = {"owed_to": ["n1", "n2"], "area": AREA, "heard": True}
+        return {"node": node, "already": False, "since": since, **told}
 
     def repair(self, **asked: Any) -> dict[str, Any]:
         self.asked.append(asked)
@@ -82,6 +89,20 @@ def test_scripts_are_not_asked(client: FakeClient, flag: str) -> None:
     result = CliRunner().invoke(main, ["repair", "--accept-loss", flag])
     assert result.exit_code == 4, result.output
     assert len(client.asked) == 1 and client.asked[0]["accept_loss"]
+
+
+def test_what_goes_with_a_member_is_shown_first(
+    client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forget_module, "connect", lambda **_: client)
+    refused = CliRunner().invoke(main, ["forget", "n4"], input="n\n")
+    assert refused.exit_code == 1 and client.asked == [{"node": "n4", "dry_run": True}]
+    assert "records that it had for n1, n2 may be on no other node: 135,33" in refused.output
+    done = CliRunner().invoke(main, ["forget", "n4"], input="y\n")
+    assert done.exit_code == 0 and "n4 is forgotten" in done.output
+    assert client.asked[1:] == [{"node": "n4", "dry_run": True}, {"node": "n4"}]
+    scripted = CliRunner().invoke(main, ["forget", "n4", "--json"])
+    assert scripted.exit_code == 0 and '"owed_to"' in scripted.output
 
 
 def shown(view: Any) -> str:
@@ -125,6 +146,9 @@ def test_status_says_since_when_and_for_what_copies_answer() -> None:
     assert "replicas answer for n4, nobody knows as of when" in text
     assert "nobody in contact can answer for all: 135,33" in text
     assert "the link's rate" in text
+    aside = {"folder": "data-damaged-1", "bytes": 12_000_000, "since": "2026-01-01T00:00:00Z"}
+    text = shown(status_view({**document, "set_aside": [aside]}))
+    assert "damaged store set aside 2026-01-01T00:00:00Z: data-damaged-1, 12 MB" in text
 
 
 def test_amounts_in_few_digits() -> None:

@@ -1,6 +1,7 @@
 """Expiry days: they follow the middle clock, and no single wrong clock moves them."""
 
-from node.protocol.expiry import AGREEMENT_US, CALM_MS, DAY_US, Expiry
+from node.protocol.expiry import AGREEMENT_US, CALM_MS, Expiry
+from node.storage.bucket_digests import DAY_US
 from zring.settings import Settings
 
 NOON_US = 20_000 * DAY_US + DAY_US // 2

@@ -12,13 +12,13 @@ import pytest
 from node.config import MoverSettings
 from node.records import Rows
 from node.service.service import Service
+from node.storage.bucket_digests import DAY_US
 from tests.sim.cluster import SimulatedCluster
 from tests.sim.loop import VirtualLoop
 from tests.sim.network import Weather
 from zring.domain import DEMO_DOMAIN
 from zring.settings import Settings
 
-DAY_US = 86_400 * 1_000_000
 START_US = 1_690_000_000_000_000
 
 

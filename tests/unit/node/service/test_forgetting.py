@@ -12,7 +12,7 @@ from zring.span import EVERYTHING, contains, subtract
 
 async def remove(bench: Bench, node: str) -> None:
     plans = bench.service("n1").plans
-    await plans.commit(await plans.make(PlanRequest("remove", node)), force=True)
+    await plans.commit((await plans.make(PlanRequest("remove", node))).plan, force=True)
 
 
 def known_to(bench: Bench, node: str) -> list[str]:

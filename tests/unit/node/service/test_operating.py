@@ -28,7 +28,7 @@ def test_a_move_is_seen_from_every_node_until_it_is_done(play: Play) -> None:
         await settled(bench)
         plans = bench.service("n1").plans
         area = bench.service("n1").ring.owned("n2")
-        await plans.commit(await plans.make(PlanRequest("leave", "n2")))
+        await plans.commit((await plans.make(PlanRequest("leave", "n2"))).plan)
         rows = make_rows(2_000, seed=5)
 
         async def write() -> None:
@@ -104,7 +104,7 @@ def test_a_loss_is_told_with_those_who_had_it_and_given_up_when_accepted(play: P
         assert losses.spans == area
         (lost,) = losses.nodes
         assert lost.node == "n2" and not lost.in_contact and lost.since_us
-        plan = await service.plans.make(PlanRequest("remove", "n2", accept_loss=True))
+        plan = (await service.plans.make(PlanRequest("remove", "n2", accept_loss=True))).plan
         await service.plans.commit(plan, force=True)
         assert service.status().coverage.state == "partial"
         reply = await service.repairs.repair(accept_loss=True)
@@ -146,15 +146,15 @@ def test_a_rate_is_the_mean_of_its_window_and_outlives_the_job() -> None:
 def test_the_time_of_a_plan_rests_on_what_was_measured_else_on_the_limit(play: Play) -> None:
     async def test(bench: Bench) -> None:
         plans = bench.service("n1").plans
-        plan = await plans.make(PlanRequest("leave", "n2"))
-        assert plans.estimate(plan).rate_is == "default"
+        weighed = await plans.make(PlanRequest("leave", "n2"))
+        assert weighed.estimate.rate_is == "default"
         rows = make_rows(2_000)
         await put(bench, "n2", rows)
         bench.service("n2")._mover.repair()
         await settled(bench)
-        plan = await plans.make(PlanRequest("leave", "n2"))
-        estimate = plans.estimate(plan)
+        weighed = await plans.make(PlanRequest("leave", "n2"))
+        estimate = weighed.estimate
         assert estimate.rate_is == "measured" and estimate.bytes_per_s > 0
-        assert estimate.seconds == plan.bytes / estimate.bytes_per_s
+        assert estimate.seconds == weighed.plan.bytes / estimate.bytes_per_s
 
     play(test)

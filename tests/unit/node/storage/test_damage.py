@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from node.errors import ConfigInvalid, StoreDamaged
 from node.records import Rows
+from node.storage.damage import stores_set_aside
 from node.storage.engine import Scan
 from node.storage.lmdb_engine import LmdbEngine
 from node.storage.settings import EngineSettings
@@ -139,7 +141,9 @@ async def test_a_block_that_went_is_missed(tmp_path: Path) -> None:
     engine = open_engine(folder)
     assert engine.statistics().records == 0
     await engine.close()
-    assert (tmp_path / "node-damaged-1").exists()
+    (aside,) = stores_set_aside(folder)
+    assert aside.path == (tmp_path / "node-damaged-1").resolve() and aside.size_bytes > 4_096
+    assert abs(aside.since_us - time.time_ns() // 1_000) < 60_000_000
 
 
 async def test_a_file_that_was_cut_off_is_set_aside(tmp_path: Path) -> None:
