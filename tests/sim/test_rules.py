@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from node.protocol.expiry import DAY_US
 from node.query import Query
 from node.service.expiring import LOOK_MS
 from node.service.holding import META_RING
 from node.service.mover.progress import Progress
+from node.storage.bucket_digests import DAY_US
 from tests.sim.runs import without
 from tests.sim.stage import GRAIN, Stage, Story, play
 from tests.sim.truth import COLLECTION, Attempt, PromiseBroken, below_filter
