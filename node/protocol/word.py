@@ -111,6 +111,14 @@ class Word:
         return self.incarnation, self.version
 
 
+def store_of_reply(header: Mapping[str, Any]) -> StoreAt:
+    """Which store and process a reply came from; others than any where it does not say."""
+    store_id, instance = header.get("store"), header.get("instance")
+    if isinstance(store_id, str) and isinstance(instance, int):
+        return store_id, instance
+    return "", -1
+
+
 def word_to_plain(word: Word) -> list[Any]:
     """A word as values that msgpack packs."""
     return [

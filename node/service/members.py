@@ -29,7 +29,7 @@ from node.protocol.outstanding import Outstanding
 from node.protocol.roster import NEVER_MS
 from node.protocol.routing import ReaderMap, Route, Standing
 from node.protocol.rules import Rules
-from node.protocol.word import NO_STORE, Life, StoreAt, StoreSeen, Word
+from node.protocol.word import NO_STORE, Life, StoreAt, StoreSeen, Word, store_of_reply
 from node.query import Coverage
 from node.service.counters import Counters
 from node.service.health import META_ROSTER, Health
@@ -79,14 +79,6 @@ class View:
             return self.readers
         standing = self.standing.without(failed)
         return ReaderMap(self.ring.domain, self.holders, standing, rules=self.rules)
-
-
-def store_of_reply(header: Mapping[str, Any]) -> StoreAt:
-    """Which store and process a reply came from; others than any where it does not say."""
-    store_id, instance = header.get("store"), header.get("instance")
-    if isinstance(store_id, str) and isinstance(instance, int):
-        return store_id, instance
-    return "", -1
 
 
 class Members:
@@ -284,7 +276,7 @@ class Members:
             for node, member in found.items()
             if member is None or member.state == "away"
         }
-        kept = {*self.holding.holders.nodes, *(found.keys() - away.keys())}
+        kept = found.keys() - away.keys() | set(self.holding.holders.nodes)
         return stores_told(self._stores, kept=kept, away=away)
 
     def location_of(self, node: str) -> tuple[int, int] | None:
@@ -390,9 +382,8 @@ class Members:
         if stores != self._stores_persisted:
             meta[META_STORES] = msgpack.packb(dict(sorted(self._stores.items())))
             self._stores_persisted = stores
-        if self.forgotten.told() != self._forgotten_persisted:
-            meta |= self.lasting_forgotten()
-            self._forgotten_persisted = self.forgotten.told()
+        if (told := self.forgotten.told()) != self._forgotten_persisted:
+            meta, self._forgotten_persisted = {**meta, **self.lasting_forgotten()}, told
         return meta
 
     def lasting_forgotten(self) -> dict[str, bytes]:

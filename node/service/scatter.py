@@ -23,9 +23,9 @@ from node.errors import (
 )
 from node.protocol.coverage import is_acceptable
 from node.protocol.routing import ReaderMap, Route, in_step_readers
-from node.protocol.word import NO_STORE, StoreAt
+from node.protocol.word import NO_STORE, StoreAt, store_of_reply
 from node.query import Coverage, CoverageState, Query
-from node.service.members import View, store_of_reply
+from node.service.members import View
 from node.service.parts import Parts
 from zring.cover import cover
 from zring.domain import Domain

@@ -165,8 +165,6 @@ class Service:
         """What is under way, here and at the others."""
         self.repairs = Repairs(self._parts, mover=self._mover, filling=self._filling)
         """Comparisons that somebody asks for, and losses that somebody accepts."""
-        self.forgetting = Forgetting(self._parts)
-        """Members that somebody gives up."""
         self._handlers = self._make_handlers()
         self._queries = _Queries(self._parts)
         self._ingest: IngestProcess | None = None
@@ -188,6 +186,11 @@ class Service:
             repairs=self.repairs,
             streams=self.streams,
         )
+
+    @property
+    def forgetting(self) -> Forgetting:
+        """Giving up members that died."""
+        return Forgetting(self._parts)
 
     @property
     def node_id(self) -> str:
