@@ -124,7 +124,10 @@ def judge(cluster: LocalCluster, topic: Topic, config: Path) -> None:
         audits.append(run_command(*words, folder=config.parent))
         return bool(audits[-1].stdout)
 
-    wait_until(is_answered, "an audit of complete answers", deadline_s=90.0)
+    try:
+        wait_until(is_answered, "an audit of complete answers", deadline_s=150.0)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {audits[-1].stderr}") from None
     streams = json.loads(audits[-1].stdout)[topic.name]
     assert audits[-1].returncode == 0, streams
     assert sum(entry["stored"] for entry in streams) == topic.records, streams
