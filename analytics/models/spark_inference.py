@@ -10,7 +10,7 @@ import pyarrow as pa
 from analytics.models.errors import DataUnsuited
 from analytics.models.grid import HOUR_US, times_us
 from analytics.models.inference import Inference
-from analytics.models.records import inside
+from analytics.models.records import FIXED, inside
 from analytics.models.saved import model_digest, model_of_bytes
 from analytics.models.tasks import Task, task_of
 from analytics.session import open_session
@@ -78,7 +78,7 @@ def infer_on_spark(
     given = {
         **options,
         "collection": asked.collection,
-        "columns": ",".join(task.columns),
+        "columns": ",".join((*FIXED, *task.columns)),
     }
     given |= zip(("from", "to"), map(str, map(time_to_text, asked.read_us(task))), strict=True)
     wide = asked.wide(task)
