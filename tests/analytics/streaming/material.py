@@ -22,7 +22,7 @@ def make_stream(seconds: int, *, sensors: int = 6, seed: int = 3) -> list[dict[s
             {
                 "sensor": f"s{number}",
                 "time": time.isoformat().replace("+00:00", "Z"),
-                "lon": round(WEST + SIDE * (number + 0.5) / sensors, 4),
+                "lon": round(WEST + SIDE * (number + 0.41) / sensors, 4),
                 "lat": round(SOUTH + SIDE * ((number * 0.37 + 0.1) % 1.0), 4),
                 "values": {"temp": round(20 + float(rng.normal()), 2)},
             }
