@@ -18,7 +18,7 @@ from analytics.models.saved import SavedModel
 EXAMPLES_MAX = 1_200_000
 """Examples of one training: 0.7 GB. Of more, as many are drawn."""
 WIDTHS = (96, 96, 96)
-SCHEDULE = Schedule(epochs=12, batch=2_048, step=2e-3)
+SCHEDULE = Schedule(epochs=8, batch=2_048, step=2e-3)
 BLIND_SHARE = 0.12
 """Of the examples, those that learn without any neighbour, and as many without half of them: a
 node that is cut off still has its own stations."""
