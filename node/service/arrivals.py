@@ -139,7 +139,9 @@ class Arrivals:
             stored: those of the rows that have not expired.
         """
         header = message.header
-        origin = str(header.get("from", ""))
+        origin, instance = str(header.get("from", "")), header.get("instance", 0)
+        if type(instance) is not int:
+            raise BadRequest(f"instance={instance!r} is no number", field="instance")
         if header.get("moved"):
             holding = self._parts.members.holding
             late = contains(intersect(holding.held, holding.filled.spans), stored.code)
@@ -149,7 +151,7 @@ class Arrivals:
         if len(stored) < len(rows):
             # Expired ones are missing: all lines that are left are as new as the newest.
             places = np.full(len(stored), places.max(), np.int64)
-        self._append(collection, stored, origin, int(header.get("instance", 0)), places)
+        self._append(collection, stored, origin, instance, places)
 
     def _append(
         self,

@@ -13,6 +13,7 @@ from ingest.files import ingest
 from ingest.formats import DECODERS, Context
 from ingest.formats.compressed import open_plain
 from ingest.generate import generate_records
+from ingest.generate.command import generate
 from node.api.app import make_app
 from node.api.server import start_site
 from node.clock import SystemClock
@@ -73,7 +74,9 @@ async def _stored(url, collection):
 
 async def test_generated_records_come_back_as_they_were_made(url, tmp_path):
     path = tmp_path / "g.parquet"
-    assert (await _run("generate", "--count", 20_000, "--to", path)).exit_code == 0
+    words = ["--count", "20000", "--to", "file", "--output", str(path)]
+    made_file = await asyncio.to_thread(CliRunner().invoke, generate, words)
+    assert made_file.exit_code == 0, made_file.output
     result = await _run("files", path, "--url", url, "--json")
     assert json.loads(result.output)["stored"] == 20_000
     stored = await _stored(url, "amedas")
