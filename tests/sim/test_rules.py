@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from node.peer.transport import Message
 from node.query import Query
 from node.service.expiring import LOOK_MS
 from node.service.holding import META_RING
@@ -189,7 +190,7 @@ async def the_ring_changes_while_a_keeper_lets_go(stage: Stage) -> None:
 async def a_node_has_what_it_does_not_hold(stage: Stage) -> None:
     rows = stage.life.truth.attempt(stage.attempts(TWO))
     stage.cut("n3-n1", "n3-n2")
-    await stage.service("n3")._writer.store_copy(COLLECTION, rows, [])
+    await stage.service("n3")._writer.store_copy(COLLECTION, rows, [], Message("copy", {}))
     link = stage.service("n4")._mover._link("n3", Progress())
     if not (await link.offer(COLLECTION, rows)).all():
         raise PromiseBroken("PROTOCOL 5.1: a node claims what it does not hold and may delete")
