@@ -6,7 +6,6 @@ changes nothing but a probe file in the data folder.
 
 import os
 import resource
-import shutil
 import socket
 import time
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from node.client import Client
 from node.config import Config, parse_address
 from node.errors import NodeError
 from node.storage.damage import NOTE_NAME, stores_set_aside
+from node.storage.settings import disk_space
 
 State = Literal["ok", "warn", "fail"]
 DISK_FREE_MIN = 5 << 30
@@ -88,14 +88,14 @@ def check_data_folder(config: Config) -> Iterable[Finding]:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
     yield Finding("ok", "data folder", f"{folder} can be written")
-    usage = shutil.disk_usage(place)
-    share = usage.free / usage.total
-    room = f"{usage.free / 1e9:.1f} GB free ({share:.0%}) at {place}"
+    whole_bytes, free_bytes = disk_space(place)
+    share = free_bytes / whole_bytes
+    room = f"{free_bytes / 1e9:.1f} GB free ({share:.0%}) at {place}"
     if share < DISK_FREE_SHARE_MIN:
         yield Finding(
             "fail", "disk space", room, "writes stop at 90 %; free space or move the store"
         )
-    elif usage.free < DISK_FREE_MIN:
+    elif free_bytes < DISK_FREE_MIN:
         yield Finding("warn", "disk space", room, "less than 5 GB; plan for more")
     else:
         yield Finding("ok", "disk space", room)

@@ -7,9 +7,13 @@ from pathlib import Path
 
 
 def disk_space(path: Path) -> tuple[int, int]:
-    """Bytes of the file system that holds `path`: (all, still free for us)."""
+    """Bytes of the file system that holds `path`: (all that anybody but root may use, still free).
+
+    What is kept back for root is neither used nor free, as `df` counts.
+    """
     found = os.statvfs(path)
-    return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+    used = found.f_blocks - found.f_bfree
+    return (used + found.f_bavail) * found.f_frsize, found.f_bavail * found.f_frsize
 
 
 def no_hook(step: str) -> None:
