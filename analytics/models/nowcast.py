@@ -165,4 +165,4 @@ class Nowcast:
 def _tenths(temperature: Float32s) -> Float64s:
     """As thermometers are read; also what makes the same forecast the same record on any
     processor, but for values that lie between two tenths to the last bit."""
-    return np.rint(temperature * np.float64(10)) / 10
+    return np.rint(temperature.astype(np.float64) * 10) / 10

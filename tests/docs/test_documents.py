@@ -21,7 +21,20 @@ ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
 CONSOLE = [block for block in ALL_BLOCKS if block.language == "console"]
 RUNNABLE = sorted({block.page for block in ALL_BLOCKS if block.run})
 PROGRAMS = frozenset(
-    ("apt-get", "cd", "curl", "git", "make", "pip", "pytest", "python", "python3.11", "sudo", "uv")
+    (
+        "apt-get",
+        "cd",
+        "curl",
+        "git",
+        "jupyter",
+        "make",
+        "pip",
+        "pytest",
+        "python",
+        "python3.11",
+        "sudo",
+        "uv",
+    )
 )
 PROMISED_URL = "http://127.0.0.1:7070"
 BLOCK_DEADLINE_S = 60.0

@@ -9,7 +9,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("zring", "node", "ingest", "analytics")
 FOLDERS = (*PACKAGES, "bench", "tests", "data", "deploy", "docs", "requirements", ".ci")
 TEXT_ENDINGS = frozenset(
-    (".py", ".md", ".sh", ".toml", ".txt", ".in", ".js", ".css", ".html", ".svg", ".csv", ".xml")
+    (
+        *(".py", ".md", ".ipynb", ".sh", ".toml", ".txt", ".in"),
+        *(".js", ".css", ".html", ".svg", ".csv", ".xml"),
+    )
 )
 
 

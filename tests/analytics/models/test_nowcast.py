@@ -69,6 +69,7 @@ def test_a_forecast_is_the_same_from_more_records_and_in_any_order(
     row = first.to_pylist()[0]
     assert row["sensor"] == f"{row['station']}+{row['lead_h']}h"
     assert row["model"] == nowcast.digest
+    assert all(round(temp, 1) == temp for temp in first["temp"].to_pylist())
 
 
 def test_the_same_seed_trains_the_same_model(weather: Grid) -> None:
