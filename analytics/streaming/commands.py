@@ -192,7 +192,7 @@ def score_records(model: Path, **given: Any) -> None:
 
         return [Job("scores", build, plan.outputs("scores"))]
 
-    _run(given, "scores", jobs)
+    _run(given, "scores", jobs, check=lambda: stream_task(content))
 
 
 class _Plan:
@@ -252,11 +252,16 @@ class _Plan:
 
 
 def _run(
-    given: dict[str, Any], name: str, make: "Callable[[_Plan, SparkSession], Sequence[Job]]"
+    given: dict[str, Any],
+    name: str,
+    make: "Callable[[_Plan, SparkSession], Sequence[Job]]",
+    *,
+    check: Callable[[], object] = bool,
 ) -> None:
-    """Run jobs until the user ends them."""
+    """Run jobs until the user ends them; `check` comes before Spark is started."""
     stop = threading.Event()
     try:
+        check()
         plan = _Plan(given, name)
         jars = sorted(given["connector"].glob("*.jar"))
         session = open_session(

@@ -34,15 +34,15 @@ core_tests() {
         "$folder/bin/python" -m pytest --numprocesses 2 --quiet "$@" --ignore tests/unit/bench
 }
 
-phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl java maven mosquitto || report
+phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl java maven mosquitto redis || report
 phase "environment" deploy/local/environment.sh .venv 3.11 requirements/dev.txt || report
 phase "style, types, layers" deploy/local/lint.sh
 phase "core on Python 3.12, current numpy" core_tests 3.12 tests/unit
 phase "core on Python 3.13, current numpy" core_tests 3.13 tests/unit tests/property
 # Real processes (nodes, browsers, GDAL) are timed and killed: they get the machine for themselves.
 alone=()
-ignored=(--ignore tests/analytics)
-for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs tests/streams; do
+ignored=(--ignore tests/analytics --ignore tests/streams)
+for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs; do
     if [[ -d $folder ]]; then
         alone+=("$folder")
         ignored+=(--ignore "$folder")
@@ -50,5 +50,7 @@ for folder in tests/cluster tests/recovery tests/clients tests/console tests/doc
 done
 phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests "${ignored[@]}"
 phase "tests with real processes" .venv/bin/pytest --durations 10 "${alone[@]}"
-phase "tests with Spark" .venv/bin/pytest --durations 10 tests/analytics
+# These wait for brokers and for Spark more than they compute: two files at a time.
+phase "tests with brokers" .venv/bin/pytest --numprocesses 2 --dist loadfile --durations 10 tests/streams
+phase "tests with Spark" .venv/bin/pytest --numprocesses 2 --dist loadfile --durations 10 tests/analytics
 report

@@ -1,7 +1,8 @@
 """How fast the mover may go: a bucket of bytes for each link, and rest while others work.
 
 What people wait for always goes first: live copies never wait here, but what they send counts,
-so that they and the mover together keep to the link's rate.
+so that they and the mover together keep to the link's rate. On a link without a rate the size of
+a step is found by doing, as TCP finds its window: by what the last ones took.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,14 @@ from dataclasses import dataclass
 STEP_MS = 1_000
 """A step holds a slow link for about this long, so that a live copy soon has its turn."""
 STEP_BYTES_MAX = 2 << 20
-"""A step on a link without a limit: some 20,000 records, a few ms of loopback."""
+"""The largest step on a link without a limit: some 20,000 records, a few ms of loopback."""
+STEP_BYTES_FIRST = 128 << 10
+"""The first step on a link of which nothing is known."""
+STEP_BYTES_LEAST = 8 << 10
+"""The smallest step on a link without a limit: it is slow, or fails."""
+STEP_SLOW_MS, STEP_FAST_MS = 400, 100
+"""A step that keeps a link for longer than the one is halved: probes behind it would be late, and
+a member that only has much to carry would count as away. One shorter than the other is doubled."""
 STEP_BYTES_MIN = 2_048
 """A handful of records with their columns' names; less would be mostly frame."""
 MESSAGE_BYTES = 600
@@ -45,6 +53,8 @@ class LinkBudget:
     rate: int
     _debt_bytes: float = 0.0
     _at_ms: int = 0
+    _found_bytes: int = STEP_BYTES_FIRST
+    _round_trip_ms: int | None = None
 
     def spend(self, count: int, *, now_ms: int) -> None:
         """A message with so many bytes has gone out, or will at once."""
@@ -59,11 +69,28 @@ class LinkBudget:
         self._pass_time(now_ms)
         return max(0, int(self._debt_bytes * 1_000 / self.rate))
 
+    def took(self, count: int, took_ms: int) -> None:
+        """A message with so many bytes was answered after so long.
+
+        What the quickest answer so far took is the distance, not the width of the link.
+        """
+        known_ms = self._round_trip_ms
+        self._round_trip_ms = took_ms if known_ms is None else min(known_ms, took_ms)
+        held_ms = took_ms - self._round_trip_ms
+        if held_ms > STEP_SLOW_MS:
+            self._found_bytes = max(STEP_BYTES_LEAST, self._found_bytes // 2)
+        elif held_ms < STEP_FAST_MS and 2 * count >= self._found_bytes:
+            self._found_bytes = min(STEP_BYTES_MAX, 2 * self._found_bytes)
+
+    def failed(self) -> None:
+        """A message had no answer in time: perhaps the link was full of it."""
+        self._found_bytes = max(STEP_BYTES_LEAST, self._found_bytes // 4)
+
     @property
     def step_bytes(self) -> int:
         """Bytes of one step."""
         if not self.rate:
-            return STEP_BYTES_MAX
+            return self._found_bytes
         return min(STEP_BYTES_MAX, max(STEP_BYTES_MIN, self.rate * STEP_MS // 1_000))
 
     def _pass_time(self, now_ms: int) -> None:

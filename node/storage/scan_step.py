@@ -8,7 +8,7 @@ is found by its key, wherever it lies by then.
 
 from bisect import insort
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,11 +73,12 @@ def run_step(
         BlockMissing: the view is older than the transaction; take the newer one.
     """
     scan = request.scan
-    found = _gather(request, view, cache, txn, settings, scan.columns)
+    found = _gather(request, view, cache, txn, settings)
     rows, repeated = _newest_of(found, ordered=scan.ordered)
     if repeated and scan.columns is not None:
         # Versions are settled by all values, not only by those that were asked for.
-        found = _gather(request, view, cache, txn, settings, None)
+        whole = replace(request, scan=replace(scan, columns=None, metadata=None))
+        found = _gather(whole, view, cache, txn, settings)
         rows, _ = _newest_of(found, ordered=scan.ordered)
         rows = select_columns(rows, scan.columns, scan.metadata)
     if request.padding:
@@ -124,13 +125,12 @@ def _gather(
     cache: BlockCache,
     txn: Any,
     settings: EngineSettings,
-    columns: tuple[str, ...] | None,
 ) -> _Found:
     found = _Found([], 0, None, 0, 0)
-    _gather_blocks(request, view.index, cache, txn, settings, columns, found)
+    _gather_blocks(request, view.index, cache, txn, settings, found)
     for segment in (*view.frozen, *view.active):
         if segment.meets(request.scan):
-            _gather_segment(request, segment, settings, columns, found)
+            _gather_segment(request, segment, settings, found)
     return found
 
 
@@ -140,7 +140,6 @@ def _gather_blocks(
     cache: BlockCache,
     txn: Any,
     settings: EngineSettings,
-    columns: tuple[str, ...] | None,
     found: _Found,
 ) -> None:
     """Read candidates in order of the first key that each adds; set the safe key.
@@ -166,7 +165,7 @@ def _gather_blocks(
             where=filter_of(request, start.entry),
             within=slice(start.row, stop),
             rows_max=taken_max,
-            columns=columns,
+            columns=request.scan.columns,
             metadata=request.scan.metadata,
             sensor_names=request.scan.sensor_names,
             name=f"block {block}",
@@ -223,7 +222,6 @@ def _gather_segment(
     request: StepRequest,
     segment: Segment,
     settings: EngineSettings,
-    columns: tuple[str, ...] | None,
     found: _Found,
 ) -> None:
     """Add a memory segment's rows below the safe key, and lower that when there are too many."""
@@ -234,7 +232,7 @@ def _gather_segment(
     if found.safe is not None:
         high_code = min(high_code, found.safe.code)
     start, stop = rows.code.searchsorted((low_code, high_code + 1))
-    part = select_columns(rows.slice(int(start), int(stop)), columns, scan.metadata)
+    part = select_columns(rows.slice(int(start), int(stop)), scan.columns, scan.metadata)
     if not len(part):
         return
     if not scan.sensor_names:

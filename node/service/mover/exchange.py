@@ -125,8 +125,8 @@ class Exchange:
         waiting: list[Rows] = []
         size = 0
         began_ms = clock.now_ms()
-        step = self._link.step_bytes
         for rows in chain(found, (None,)):
+            step = self._link.step_bytes
             if rows is not None:
                 waiting.append(rows)
                 size += OFFER_ROW_BYTES * len(rows) if offered else rows.nbytes()

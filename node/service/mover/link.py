@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from node.errors import PeerRefused
+from node.errors import NodeError, PeerRefused
 from node.peer.columns import (
     DIGEST_TYPES,
     OFFER_TYPES,
@@ -134,14 +134,20 @@ class Link:
             await asyncio.sleep(wait_ms / 1_000)
         self._budget.spend(len(body), now_ms=parts.clock.now_ms())
         timeout_ms = TIMEOUT_SHARE * parts.limits.peer_timeout_ms
-        reply = await parts.peers.call(
-            parts.members.address_of(self.peer),
-            kind,
-            header,
-            body,
-            deadline_ms=parts.clock.now_ms() + timeout_ms,
-            timeout_ms=timeout_ms,
-        )
+        began_ms = parts.clock.now_ms()
+        try:
+            reply = await parts.peers.call(
+                parts.members.address_of(self.peer),
+                kind,
+                header,
+                body,
+                deadline_ms=began_ms + timeout_ms,
+                timeout_ms=timeout_ms,
+            )
+        except NodeError:
+            self._budget.failed()
+            raise
+        self._budget.took(len(body), parts.clock.now_ms() - began_ms)
         parts.counters.mover_bytes_sent += len(body)
         parts.counters.mover_bytes_received += len(reply.body)
         parts.members.check_store(self.peer, reply.header)

@@ -21,6 +21,12 @@ JOB_DEADLINE_S = 240.0
 """Starting Spark takes ten seconds of CPU, and the machine may be busy."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def connector() -> None:
+    """What Spark needs for Kafka is there."""
+    subprocess.run([ROOT / "deploy" / "jvm" / "fetch.sh", "spark-kafka"], check=True, timeout=300)
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Kafka 4.2, as the jobs' connector meets it in new installations."""

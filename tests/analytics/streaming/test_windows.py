@@ -67,14 +67,14 @@ def test_a_killed_job_goes_on_without_loss_or_doubles(
     broker: Broker, nodes: LocalCluster, client: Client, tmp_path: Path
 ) -> None:
     broker.create_topic("killed", kafka_partitions=2)
-    records = make_stream(1_800)
+    records = make_stream(1_200)
     arguments = [
         *windows_arguments(broker, nodes, "killed", tmp_path / "state"),
         "--window", "1m", "--trigger", "1s",
     ]  # fmt: skip
-    third = len(records) // 3
-    for part in range(3):
-        broker.produce("killed", bodies(records[part * third : (part + 1) * third]))
+    half = len(records) // 2
+    for part in range(2):
+        broker.produce("killed", bodies(records[part * half : (part + 1) * half]))
         before = len(client.query("killed.windows").table) if part else 0
         with JobProcess(*arguments, folder=tmp_path) as job:
             wait_until(
@@ -86,7 +86,7 @@ def test_a_killed_job_goes_on_without_loss_or_doubles(
             job.kill()
     run_job(*arguments, "--once", folder=tmp_path)
     expected = expected_windows(
-        records, length_s=60, slide_s=60, level=2, complete_s=1_795 - WATERMARK_S
+        records, length_s=60, slide_s=60, level=2, complete_s=1_195 - WATERMARK_S
     )
     assert_equal(stored(client, "killed.windows"), expected)
 

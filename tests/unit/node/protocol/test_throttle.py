@@ -6,6 +6,8 @@ from node.protocol.throttle import (
     PACKET_BYTES,
     PACKET_HEAD_BYTES,
     REST_MS_MAX,
+    STEP_BYTES_FIRST,
+    STEP_BYTES_LEAST,
     STEP_BYTES_MAX,
     STEP_BYTES_MIN,
     Foreground,
@@ -45,7 +47,7 @@ def test_live_copies_make_the_mover_wait_longer() -> None:
 
 
 def test_steps_fit_the_link() -> None:
-    assert LinkBudget(0).step_bytes == STEP_BYTES_MAX
+    assert LinkBudget(0).step_bytes == STEP_BYTES_FIRST
     assert LinkBudget(8_000).step_bytes == 8_000
     assert LinkBudget(100).step_bytes == STEP_BYTES_MIN
     free = LinkBudget(0)
@@ -63,3 +65,28 @@ def test_the_mover_rests_while_people_are_served() -> None:
     assert foreground.rest_ms(20, busy=False) == 0
     assert foreground.rest_ms(60_000, busy=True) == REST_MS_MAX
     assert Foreground(rest_share=0.0).rest_ms(500, busy=True) == 0
+
+
+def test_steps_grow_on_a_wide_link_however_far_it_reaches() -> None:
+    for distance_ms in (0, 600):
+        budget = LinkBudget(0)
+        for _ in range(10):
+            budget.took(budget.step_bytes, distance_ms + 10)
+        assert budget.step_bytes == STEP_BYTES_MAX
+
+
+def test_steps_of_a_narrow_link_keep_it_for_less_than_a_probe_waits() -> None:
+    budget, bytes_per_ms = LinkBudget(0), 100
+    budget.took(100, 1)
+    for _ in range(10):
+        budget.took(budget.step_bytes, 1 + budget.step_bytes // bytes_per_ms)
+    assert STEP_BYTES_LEAST <= budget.step_bytes <= 400 * bytes_per_ms
+
+
+def test_small_messages_tell_nothing_and_failures_halve_twice() -> None:
+    budget = LinkBudget(0)
+    for _ in range(10):
+        budget.took(100, 1)
+    assert budget.step_bytes == STEP_BYTES_FIRST
+    budget.failed()
+    assert budget.step_bytes == STEP_BYTES_FIRST // 4

@@ -74,6 +74,21 @@ async def test_metadata_are_read_only_where_they_are_wanted(store: Store) -> Non
     await merged_too(store, check)
 
 
+async def test_named_metadata_come_along_where_records_came_twice(store: Store) -> None:
+    """Redelivered records are settled by all their values, then only what was asked is returned."""
+    rows = marked(make_rows(50), "a")
+    await store.engine.write([("c", rows)])
+    await store.engine.merge()
+    await store.engine.write([("c", rows)])
+    scan = Scan("c", columns=("@source",), metadata=())
+
+    async def check() -> None:
+        found = await everything(store.engine, scan)
+        assert found.values["@source"].to_pylist() == ["a"] * 50
+
+    await merged_too(store, check)
+
+
 def test_a_constant_column_takes_no_room_in_a_block() -> None:
     rows = make_rows(4_000)
     values = {
