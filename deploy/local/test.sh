@@ -50,7 +50,7 @@ for folder in tests/cluster tests/recovery tests/clients tests/console tests/doc
 done
 phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests "${ignored[@]}"
 phase "tests with real processes" .venv/bin/pytest --durations 10 "${alone[@]}"
-# These wait for brokers and for Spark more than they compute: two files at a time.
-phase "tests with brokers" .venv/bin/pytest --numprocesses 2 --dist loadfile --durations 10 tests/streams
+phase "tests with brokers" .venv/bin/pytest --durations 10 tests/streams
+# These wait for Spark more than they compute: two files at a time.
 phase "tests with Spark" .venv/bin/pytest --numprocesses 2 --dist loadfile --durations 10 tests/analytics
 report

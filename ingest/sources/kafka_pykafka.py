@@ -31,6 +31,8 @@ with warnings.catch_warnings():
 COMMIT_INTERVAL_S = 0.2
 """Commits are one round trip each; a crash repeats what came in this time."""
 RECONNECT_INTERVAL_S = 0.5
+TOPIC_WAIT_S, TOPIC_PAUSE_S = 3.0, 0.2
+"""A topic that was made a moment ago is looked for again before it is said not to exist."""
 BROKER_VERSION = "0.10.2"
 """What pykafka is told: the first that says itself which requests it takes."""
 OPTIONS = {
@@ -175,6 +177,17 @@ class PykafkaSource:
             "it wants TLS"
         )
 
+    def _knows(self, topic: bytes) -> bool:
+        """Whether the brokers have it; one that was just made may not be known to all of them."""
+        assert self._client is not None
+        deadline_s = time.monotonic() + TOPIC_WAIT_S
+        while topic not in self._client.topics:
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(TOPIC_PAUSE_S)
+            self._client.update_cluster()
+        return True
+
     def _join(self) -> None:
         """Connect and become a member; may take as long as a session of one that has died."""
         options = self._options()
@@ -188,7 +201,7 @@ class PykafkaSource:
             broker_version=BROKER_VERSION,
         )
         (topic,) = self._settings.topics
-        if topic.encode() not in self._client.topics:
+        if not self._knows(topic.encode()):
             raise self._refused(
                 f"topic {topic} does not exist at {', '.join(self._settings.addresses())}; create "
                 "it or correct its name"

@@ -17,8 +17,8 @@ from tests.streams.ingesting import IngestProcess
 from tests.streams.kafka_ingest import Topic, judge, processes, stored_numbers
 from tests.streams.waiting import pass_time, wait_until
 
-pytestmark = pytest.mark.timeout(400)
-STORED_DEADLINE_S = 120.0
+pytestmark = pytest.mark.timeout(600)
+STORED_DEADLINE_S = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,15 @@ def end_well(running: list[IngestProcess]) -> None:
         assert process.stop() in (0, 4, -signal.SIGTERM), process.log
 
 
+def supervised(running: list[IngestProcess]) -> bool:
+    """Start again whoever has ended, as a supervisor does: the one that was killed, and those that
+    found no broker when they began."""
+    for process in running:
+        if not process.is_running():
+            process.start()
+    return True
+
+
 @pytest.mark.parametrize(
     ("client", "version", "kills"), [("confluent", "4.2", 20), ("pykafka", "3.9", 6)]
 )
@@ -72,7 +81,7 @@ def test_killed_again_and_again(
             topic.produce(1_500)
             goal = topic.records + topic.poison - rng.randint(0, 1_500)
             wait_until(
-                lambda goal=goal: topic.acknowledged() >= goal,
+                lambda goal=goal: supervised(running) and topic.acknowledged() >= goal,
                 f"{goal} acknowledged before kill {number}",
                 deadline_s=STORED_DEADLINE_S,
             )
@@ -81,11 +90,13 @@ def test_killed_again_and_again(
             if number == kills // 2:
                 broker.kill()
                 broker.start()
-            for process in running:
-                if not process.is_running():  # the victim, and who found no broker when it began
-                    process.start()
+            supervised(running)
         topic.produce_large()
-        wait_done(topic)
+        wait_until(
+            lambda: supervised(running) and topic.is_acknowledged(),
+            "everything acknowledged",
+            deadline_s=STORED_DEADLINE_S,
+        )
         end_well(running)
     judge(cluster, topic, configs[0])
 
