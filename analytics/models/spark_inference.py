@@ -14,6 +14,7 @@ from analytics.models.records import FIXED, inside
 from analytics.models.saved import model_digest, model_of_bytes
 from analytics.models.tasks import Task, task_of
 from analytics.session import open_session
+from analytics.source.options import connection_to_options
 from analytics.source.selection import time_to_text
 
 if TYPE_CHECKING:
@@ -41,12 +42,7 @@ def store_results(
         connection: as the command's options say.
     """
     session = open_session(master=master, name="zring infer")
-    named = {
-        "url": connection["url"], "token": connection["token"], "tlsCa": connection["tls_ca"],
-        "tlsCert": connection["tls_cert"], "tlsKey": connection["tls_key"],
-        "timeout": str(connection["timeout_s"]),
-    }  # fmt: skip
-    options = {name: value for name, value in named.items() if value is not None}
+    options = connection_to_options(connection)
     try:
         results = infer_on_spark(session, model, asked, options)
         if into is None:

@@ -133,6 +133,14 @@ def read_options(options: Mapping[str, str]) -> ReadOptions:
         raise BadOption(f"option {error}") from None
 
 
+def connection_to_options(connection: Mapping[str, Any]) -> dict[str, str]:
+    """What a client was given (`tls_ca`, `timeout_s` …), as options of the source."""
+    names = {"tls_ca": "tlsCa", "tls_cert": "tlsCert", "tls_key": "tlsKey", "timeout_s": "timeout"}
+    return {
+        names.get(name, name): str(value) for name, value in connection.items() if value is not None
+    }
+
+
 def write_options(options: Mapping[str, str]) -> WriteOptions:
     """Options of `df.write` and `df.writeStream`.
 

@@ -12,6 +12,8 @@ import orjson
 
 from analytics.errors import AnalyticsError, BadOption
 from analytics.session import open_session
+from analytics.source.cluster import ask_ring
+from analytics.source.options import Access, connection_to_options
 from analytics.streaming.anomalies import anomalies as anomalies_of
 from analytics.streaming.input import (
     MEDIA_TYPES,
@@ -33,7 +35,6 @@ from analytics.streaming.scores import scores, stream_task
 from analytics.streaming.windows import WATERMARK_S, Window, session_metrics, window_metrics
 from node.cli.exit_codes import FAILURE, USAGE
 from node.cli.options import address_options
-from node.client import Client
 from node.errors import NodeError
 from zring.domain import Domain
 from zring.errors import ZringError
@@ -201,8 +202,9 @@ class _Plan:
     def __init__(self, given: dict[str, Any], name: str) -> None:
         self._given = given
         check_brokers(given["brokers"])
-        access = ("url", "token", "tls_ca", "tls_cert", "tls_key")
-        self._access = {key: given[key] for key in access if given[key] is not None}
+        self._connection = {
+            name: given[name] for name in ("url", "token", "tls_ca", "tls_cert", "tls_key")
+        }
         self._collection = given["collection"] or f"{given['topics'][0]}.{name}"
         self.watermark_s = _seconds("watermark", given["watermark"], least=0)
         self.source = KafkaInput(
@@ -239,16 +241,13 @@ class _Plan:
         return [TopicOutput(self.source.brokers, topic)] if topic else []
 
     def _cluster_options(self) -> dict[str, str]:
-        names = {"tls_ca": "tlsCa", "tls_cert": "tlsCert", "tls_key": "tlsKey"}
-        options = {names.get(key, key): text for key, text in self._access.items()}
-        return {**options, "collection": self._collection}
+        return {**connection_to_options(self._connection), "collection": self._collection}
 
     def _domain(self) -> Domain:
         if self._given["domain_text"]:
             return Domain.parse(self._given["domain_text"])
-        with Client(**self._access) as client:
-            west, south, east, north = client.ring()["domain"]
-        return Domain.from_degrees(west=west, south=south, east=east, north=north)
+        url, *rest = self._connection.values()
+        return ask_ring(Access((url,), *rest)).view.domain
 
 
 def _run(

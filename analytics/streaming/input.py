@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from analytics.errors import AnalyticsError, BadOption
+from node.codec.arrow import rows_to_batch
 from node.codec.decode import decode_records
 from node.codec.decoded import Decoded, concat_decoded
 from node.config import Limits
@@ -33,7 +34,6 @@ MEDIA_TYPES: Mapping[str, str] = {
     "arrow": "application/vnd.apache.arrow.stream",
 }
 """Many JSON records are parsed as the lines of one body; the others a message at a time."""
-E7 = 10_000_000
 CONNECT_S = 5.0
 FIXED_SCHEMA = pa.schema(
     [
@@ -219,11 +219,9 @@ def rows_to_blobs(rows: Rows, produced: Int64s, name: str) -> pa.RecordBatch:
 
 
 def _fixed(rows: Rows, produced: Int64s) -> list[pa.Array]:
+    columns = rows_to_batch(rows.with_values({}))
     return [
-        rows.sensor,
-        pa.array(rows.time).cast(pa.timestamp("us", "UTC")),
-        pa.array(rows.lon / E7),
-        pa.array(rows.lat / E7),
+        *(columns.column(name) for name in ("sensor", "time", "lon", "lat")),
         pa.array(rows.code),
         pa.array(produced).cast(pa.timestamp("us", "UTC")),
     ]

@@ -25,7 +25,8 @@ _DELIMITERS = ",\t;|"
 _NUMBER = re.compile(
     r"^\s*[+-]?(0|[1-9][0-9]{0,18}|[0-9]{0,18}\.[0-9]{0,18})([eE][+-]?[0-9]{1,3})?\s*$"
 )
-_NULLS = pa.array(sorted(NULL_TEXTS))
+_NULLS = sorted(NULL_TEXTS)
+"""An Arrow array only when it is used: the first one that a process makes imports pandas."""
 EXACT_CHARACTERS = 15
 """A number of so many characters is the same as a double and as an integer."""
 _HEADER_CHARACTERS_MAX = 1 << 16
@@ -126,7 +127,7 @@ def _numbers(texts: Sequence[str]) -> pa.Array | None:
     Whole or not does not matter: 27 and 27.0 are the same content.
     """
     column = pa.array(texts, pa.string())
-    empty = pc.is_in(column, value_set=_NULLS)
+    empty = pc.is_in(column, value_set=pa.array(_NULLS))
     fits = pc.match_substring_regex(column, _NUMBER.pattern)
     short = pc.less_equal(pc.binary_length(column), EXACT_CHARACTERS)
     if not pc.all(pc.or_(empty, pc.and_(fits, short))).as_py():

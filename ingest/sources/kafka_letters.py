@@ -4,6 +4,7 @@ So a reader of the topic sees what the producer sent, and can send it again as i
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ingest.deadletters import DeadLetter
 from ingest.errors import DeadLettersRefused, SourceLost, SourceRefused
@@ -23,18 +24,7 @@ class KafkaLetters:
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         # Options are the consumer's; where and as whom is the same.
-        place = KafkaSettings(
-            brokers=settings.brokers,
-            topics=(topic,),
-            tls=settings.tls,
-            tls_ca=settings.tls_ca,
-            tls_cert=settings.tls_cert,
-            tls_key=settings.tls_key,
-            sasl_mechanism=settings.sasl_mechanism,
-            sasl_user=settings.sasl_user,
-            sasl_password=settings.sasl_password,
-            sasl_password_file=settings.sasl_password_file,
-        )
+        place = replace(settings, topics=(topic,), options={})
         self._topic = topic
         self._producer = KafkaProducer(place, topic, who=f"dead letters in topic {topic}")
         self._producer.open()
