@@ -144,7 +144,8 @@ def _send_pykafka(task: Task) -> Iterator[Took | None]:
     from pykafka import KafkaClient
 
     images = _images()
-    topic = KafkaClient(hosts=task.address, broker_version="2.0.0").topics[task.topic]
+    client = KafkaClient(hosts=task.address, broker_version="2.0.0")  # topics keep no hold of it
+    topic = client.topics[task.topic]
     turn = iter(range(1 << 62))
 
     def deal(kafka_partitions: list[int], _key: object) -> int:
@@ -164,7 +165,8 @@ def _read_pykafka(task: Task) -> Iterator[Took | None]:
     from pykafka.common import OffsetType
 
     assert task.kafka_partitions is not None
-    topic = KafkaClient(hosts=task.address, broker_version="2.0.0").topics[task.topic]
+    client = KafkaClient(hosts=task.address, broker_version="2.0.0")  # topics keep no hold of it
+    topic = client.topics[task.topic]
     mine = [topic.partitions[number] for number in task.kafka_partitions]
     consumer = topic.get_simple_consumer(
         partitions=mine, auto_offset_reset=OffsetType.EARLIEST, fetch_wait_max_ms=50
@@ -172,7 +174,7 @@ def _read_pykafka(task: Task) -> Iterator[Took | None]:
     yield None
     first_s = 0.0
     for _ in range(task.messages):
-        consumer.consume()
+        assert consumer.consume() is not None
         first_s = first_s or time.monotonic()
     last_s = time.monotonic()
     consumer.stop()

@@ -131,12 +131,13 @@ def _bare_pykafka(address: str, messages: int) -> float:
 def _read_bare(address: str, messages: int, tell: Callable[[float], None]) -> None:
     from pykafka import KafkaClient
 
-    topic = KafkaClient(hosts=address, broker_version="2.0.0").topics[TOPIC]
+    client = KafkaClient(hosts=address, broker_version="2.0.0")  # topics keep no hold of it
+    topic = client.topics[TOPIC]
     consumer = topic.get_simple_consumer(consumer_timeout_ms=10_000)
     warm = messages // 10
     started = 0.0
     for count in range(messages):
-        consumer.consume()
+        assert consumer.consume() is not None, f"{count} of {messages} messages came"
         if count == warm:
             started = time.perf_counter()
     tell((messages - warm - 1) / (time.perf_counter() - started))
