@@ -28,6 +28,8 @@ RECORDS_PER_S_BAR = 800_000
 TIMES_JDBC_BAR = 5.0
 PUSHED_S_BAR = 1.0
 SENT_BAR = 1.05
+TUNED = "Spark JDBC on PostgreSQL, cut by time, 10,000 rows a fetch"
+PLAIN = "Spark JDBC on PostgreSQL, as it comes"
 FETCH_ROWS = 10_000
 ROUNDS = 5
 COLUMNS = ("sensor", "time", "lon", "lat", "value")
@@ -38,20 +40,26 @@ def run_full(session: Session) -> list[Finding]:
     dataset = session.stations()
     cluster, server = _systems(session, dataset)
     with _Spark() as spark:
-        ours, jdbc = _zring(spark, cluster, dataset), _jdbc(spark, server, dataset)
+        ours = _zring(spark, cluster, dataset)
+        frames = {
+            "zring": ours,
+            TUNED: _jdbc(spark, server, dataset),
+            PLAIN: _jdbc(spark, server, dataset, tuned=False),
+        }
         tasks = ours.rdd.getNumPartitions()
         expected = (len(dataset),) * len(COLUMNS)
-        _check(_counts(ours), expected, "zring")
-        _check(_counts(jdbc), expected, "JDBC")
+        for name, frame in frames.items():
+            _check(_counts(frame), expected, name)
         taken = alternate(
-            {"zring": lambda: _counts(ours), "JDBC": lambda: _counts(jdbc)}, rounds=3, warmup=1
-        )
+            {name: lambda frame=frame: _counts(frame) for name, frame in frames.items()},
+            rounds=3, warmup=1,
+        )  # fmt: skip
         cpu_before, started = cluster.cpu_seconds(), time.perf_counter()
         _counts(ours)
         last_s = time.perf_counter() - started
         node_cpu_s = cluster.cpu_seconds() - cpu_before
     rates = {name: len(dataset) / statistics.median(each.tolist()) for name, each in taken.items()}
-    value = rates["zring"]
+    value = rates.pop("zring")
     return [
         Finding(
             "analytics-read",
@@ -59,12 +67,13 @@ def run_full(session: Session) -> list[Finding]:
             round(value),
             "records/s",
             f"≥ {RECORDS_PER_S_BAR:,} and ≥ {TIMES_JDBC_BAR:g} × JDBC on PostgreSQL",
-            value >= RECORDS_PER_S_BAR and value >= TIMES_JDBC_BAR * rates["JDBC"],
+            value >= RECORDS_PER_S_BAR and value >= TIMES_JDBC_BAR * max(rates.values()),
             better="higher",
-            references={"Spark JDBC on PostgreSQL": round(rates["JDBC"])},
-            compared="Spark JDBC on PostgreSQL",
+            references={name: round(rate) for name, rate in rates.items()},
+            compared=TUNED,
             details={"tasks": tasks, "node CPU, s": round(node_cpu_s, 2),
-                     "of a read of, s": round(last_s, 2)},
+                     "of a read of, s": round(last_s, 2),
+                     "times the plain JDBC": round(value / rates[PLAIN], 2)},
         )
     ]  # fmt: skip
 
@@ -82,13 +91,13 @@ def run_pushed(session: Session) -> list[Finding]:
             return _part(_zring(spark, cluster, dataset, pushdown="true"), asked)
 
         jdbc = _part(_jdbc(spark, server, dataset), asked)
-        for name, frame in (("zring", pushed()), ("JDBC", jdbc)):
+        for name, frame in (("zring", pushed()), (TUNED, jdbc)):
             _check(len(frame.toPandas()), needed, name)
         rows, sent = (_sent(cluster, unit) for unit in ("rows", "bytes"))
         pushed().toPandas()
         rows, sent = _sent(cluster, "rows") - rows, _sent(cluster, "bytes") - sent
         taken = alternate(
-            {"zring": lambda: pushed().toPandas(), "JDBC": lambda: jdbc.toPandas()},
+            {"zring": lambda: pushed().toPandas(), TUNED: lambda: jdbc.toPandas()},
             rounds=ROUNDS,
         )
     medians = {name: median_ms(each) / 1e3 for name, each in taken.items()}
@@ -100,8 +109,8 @@ def run_pushed(session: Session) -> list[Finding]:
             "s",
             f"≤ {PUSHED_S_BAR:g} s; rows sent ≤ {SENT_BAR} × needed",
             medians["zring"] <= PUSHED_S_BAR and rows <= SENT_BAR * needed,
-            references={"Spark JDBC on PostgreSQL": round(medians["JDBC"], 3)},
-            compared="Spark JDBC on PostgreSQL",
+            references={TUNED: round(medians[TUNED], 3)},
+            compared=TUNED,
             details={"rows sent ÷ needed": round(rows / needed, 4), "bytes sent": sent},
         )
     ]
@@ -137,17 +146,24 @@ def _zring(
     return reader.option("columns", ",".join(COLUMNS)).load(dataset.collection)
 
 
-def _jdbc(spark: "SparkSession", server: PostGis, dataset: Dataset) -> "DataFrame":
-    """As many tasks as cores, cut by time, rows fetched in large portions."""
-    times = dataset.table["time"]
+def _jdbc(
+    spark: "SparkSession", server: PostGis, dataset: Dataset, *, tuned: bool = True
+) -> "DataFrame":
+    """As it comes: one task, the driver's own fetch size. Tuned: as many tasks as cores, cut by
+    time, rows fetched in large portions."""
     settings = dict(pair.split("=") for pair in server.dsn.split())
-    return (
+    reader = (
         spark.read.format("jdbc")
         .option("url", "jdbc:postgresql://{host}:{port}/{dbname}".format(**settings))
         .option("user", settings["user"])
         .option("driver", "org.postgresql.Driver")
         .option("dbtable", f"(SELECT sensor, ts AS time, lon, lat, value FROM {dataset.name}) r")
-        .option("fetchsize", FETCH_ROWS)
+    )
+    if not tuned:
+        return reader.load()
+    times = dataset.table["time"]
+    return (
+        reader.option("fetchsize", FETCH_ROWS)
         .option("numPartitions", CORES)
         .option("partitionColumn", "time")
         .option("lowerBound", str(times[0].as_py()))
