@@ -76,6 +76,14 @@ class DeadLetter:
 class DeadLetterSink(Protocol):
     """Where dead letters go. Called by one thread; what it does not take stops the source."""
 
+    def open(self) -> None:
+        """Find out within seconds whether the place is there; `add` does without this call.
+
+        Raises:
+            SourceRefused: it is not, as things are; the message says what to change.
+        """
+        ...
+
     def add(self, letters: Sequence[DeadLetter]) -> None:
         """Keep them; all are durable when it returns.
 
@@ -99,6 +107,9 @@ class DeadLetterFile:
 
     def __init__(self, path: Path, *, bytes_max: int = FILE_BYTES_MAX) -> None:
         self._path, self._bytes_max = path, bytes_max
+
+    def open(self) -> None:
+        """The file is made with the first letter."""
 
     def add(self, letters: Sequence[DeadLetter]) -> None:
         """See `DeadLetterSink.add`."""

@@ -31,11 +31,7 @@ class LiveLine:
         )
         self._stored: dict[str, int] = {}
         self._shown_s = time.monotonic()
-
-    @property
-    def every_s(self) -> float:
-        """How often `show` should be called."""
-        return LINE_S if self._live is None and not self._as_json else REPORT_S
+        self._troubles: dict[str, str | None] = {}
 
     def __enter__(self) -> "LiveLine":
         if self._live is not None:
@@ -51,8 +47,11 @@ class LiveLine:
         self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, pumps: Sequence[PumpStatistics]) -> None:
-        """How it goes now."""
+        """How it goes now; to be called every REPORT_S."""
         now_s = time.monotonic()
+        if not self._as_json and self._live is None and now_s - self._shown_s < LINE_S:
+            self._tell_troubles(pumps)
+            return
         seconds, self._shown_s = max(now_s - self._shown_s, 1e-9), now_s
         rates = {}
         for pump in pumps:
@@ -67,6 +66,13 @@ class LiveLine:
         else:
             for pump in pumps:
                 self.tell(line(pump, rates[pump.source]))
+
+    def _tell_troubles(self, pumps: Sequence[PumpStatistics]) -> None:
+        """Between two lines: why a source waits that did not before."""
+        for pump in pumps:
+            if pump.trouble is not None and self._troubles.get(pump.source) is None:
+                self.tell(f"{pump.source}: waiting: {pump.trouble}")
+            self._troubles[pump.source] = pump.trouble
 
     def summary(
         self, pumps: Sequence[PumpStatistics], ended: Sequence[Ended], seconds: float

@@ -54,7 +54,8 @@ def ingest_metrics(pumps: Sequence[PumpStatistics]) -> str:
     for name, text, value in (
         ("batches", "Batches in flight.", lambda pump: pump.batches),
         ("batch_bytes", "Payload bytes in flight.", lambda pump: pump.batch_bytes),
-        ("stands_still", "1 while nothing can be stored.", lambda pump: pump.trouble is not None),
+        ("stands_still", "1 while it waits for something.", lambda pump: pump.trouble is not None),
+        ("source_away", "1 while its broker is away or refuses it.", lambda pump: pump.is_away),
     ):
         samples: Samples = [({"source": pump.source}, float(value(pump))) for pump in pumps]
         families.append(metric(f"zring_ingest_{name}", "gauge", text, samples))

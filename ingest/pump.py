@@ -51,6 +51,7 @@ class PumpStatistics:
         retries: tries to store a batch that were not the first.
         trouble: why it stands still: the store, the source or the dead letters; None when it
             does not.
+        is_away: whether that is the source.
         left_out: single values dropped by rule, by reason.
         lost: streams given to another process so far.
     """
@@ -62,6 +63,7 @@ class PumpStatistics:
     batch_bytes: int
     retries: int
     trouble: str | None
+    is_away: bool
     left_out: dict[str, int]
     lost: int
 
@@ -174,6 +176,7 @@ class Pump:
             batch_bytes=sum(batch.size for batch in in_flight),
             retries=self._storer.state.retries,
             trouble=self._source_trouble or self._letters_trouble or self._storer.state.trouble,
+            is_away=self._source_trouble is not None,
             left_out=dict(self._left_out),
             lost=self._lost,
         )

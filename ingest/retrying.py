@@ -74,6 +74,9 @@ class _Collected:
     def __init__(self) -> None:
         self.letters: list[DeadLetter] = []
 
+    def open(self) -> None:
+        pass
+
     def add(self, letters: Sequence[DeadLetter]) -> None:
         self.letters += letters
 

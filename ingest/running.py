@@ -30,10 +30,14 @@ def make_pump(
     """The pump of one source.
 
     Args:
-        try_again: a source that was refused is opened again later.
+        try_again: a source that is refused is opened again later, and so are its dead letters.
     Raises:
-        IngestError: a setting that is wrong, a library that is absent.
+        IngestError: a setting that is wrong, a library that is absent; without `try_again` also
+            dead letters that have no place.
     """
+    letters = settings.letters()
+    if not try_again:
+        letters.open()
 
     def write(collection: str, batch: object) -> Written:
         return client.write(collection, batch, w=settings.w, timeout_s=WRITE_TIMEOUT_S)
@@ -42,7 +46,7 @@ def make_pump(
         return make_source(settings.kind, settings.name, settings.source)
 
     return Pump(
-        PatientSource(make) if try_again else make(),
+        PatientSource(make, prepare=letters.open) if try_again else make(),
         decoder=MessageDecoder(
             settings.format,
             domain=domain,
@@ -51,7 +55,7 @@ def make_pump(
         ),
         collection=settings.collection,
         write=write,
-        dead_letters=settings.letters(),
+        dead_letters=letters,
         clock=SystemClock(),
     )
 

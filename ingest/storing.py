@@ -134,9 +134,10 @@ class Storer:
                 if written.acknowledged:
                     self.state.succeeded()
                     return written
+                lacking = ", ".join(f"{node}: {why}" for node, why in written.lacking.items())
                 trouble = (
                     f"on {written.copies_durable} of {written.copies_wanted} nodes, "
-                    "fewer than w asks for"
+                    f"fewer than w asks for; lacking: {lacking or 'not said'}"
                 )
             except NodeError as error:
                 if what_follows(error) is not Then.WAIT:

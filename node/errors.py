@@ -149,6 +149,11 @@ class PeerRefused(NodeError):
         self.peer_reason = peer_reason
 
 
+def reason_of(error: NodeError) -> str:
+    """The word for what went wrong, where it went wrong."""
+    return error.peer_reason if isinstance(error, PeerRefused) else error.reason
+
+
 class StaleRing(NodeError):
     """Raised when a request rests on an older ring; merge `document` and send it again."""
 

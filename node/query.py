@@ -156,9 +156,13 @@ class WriteReply:
         copies_wanted: holders of the records (the smallest number over the batch).
         copies_durable: disks that had each record when the reply was made (the smallest number).
         acknowledged: every record is on as many disks as `w` asked for.
+        lacking: nodes that should have had records and are not known to, in their order, each with
+            the `reason` of the error that says why (`node.errors`); not those whose copies are
+            merely under way behind an acknowledged batch.
     """
 
     stored: int
     copies_wanted: int
     copies_durable: int
     acknowledged: bool
+    lacking: Mapping[str, str] = field(default_factory=dict)

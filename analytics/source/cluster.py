@@ -1,8 +1,8 @@
 """What the driver asks a node before a read: who owns what, and what the collection holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from analytics.source.options import Access
 from node.api.parsing import parse_time
@@ -10,8 +10,6 @@ from node.client.channel import Channel
 from node.client.parameters import collection_path
 from node.client.routing import RingView
 from node.errors import NodeError, PeerRefused, Unavailable
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def ask_ring(access: Access) -> Ring:
     Raises:
         NodeError: of the last node that was asked.
     """
-    document = _ask(access, lambda channel: channel.json("/cluster/ring"))
+    document = _ask(access, "/cluster/ring")
     archives = tuple(document.get("settings", {}).get("archives", ()))
     return Ring(RingView.from_json(document), archives)
 
@@ -59,7 +57,7 @@ def ask_holdings(access: Access, collection: str) -> Holdings:
     Raises:
         NodeError: NotFound when nobody knows the collection; else of the last node asked.
     """
-    document = _ask(access, lambda channel: channel.json(collection_path(collection)))
+    document = _ask(access, collection_path(collection))
     try:
         first, last = document["extent"]["temporal"]["interval"][0]
         return Holdings(
@@ -72,12 +70,12 @@ def ask_holdings(access: Access, collection: str) -> Holdings:
         raise PeerRefused(f"{collection} is described in another form: {error!r}") from None
 
 
-def _ask(access: Access, ask: Callable[[Channel], T]) -> T:
+def _ask(access: Access, target: str) -> dict[str, Any]:
     cause: NodeError | None = None
     for url in access.urls:
         channel = Channel(url, timeout_s=access.timeout_s, direct=True, **access.credentials())
         try:
-            return ask(channel)
+            return channel.json(target, replaceable=url != access.urls[-1])
         except (Unavailable, PeerRefused) as error:
             cause = error
         finally:

@@ -22,9 +22,10 @@ from zring.span import Spans
 
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 2.0
-ATTEMPT_SHARE = 3
-"""One node gets a third of the time that a page may take: one that hangs leaves time for two."""
-ATTEMPT_S_MAX = 60.0
+WORK_SHARE = 3
+"""A node may work on a page for a third of the time that the page may take: what it cannot finish
+then leaves time for two others. One that hangs is noticed earlier (`node.client.channel`)."""
+WORK_S_MAX = 60.0
 """Far below the longest deadline that a node takes, and far above what a page needs."""
 PROBE_S = 0.5
 """How long a node may take to accept a connection before it counts as far away."""
@@ -61,15 +62,10 @@ def page_target(
             "reader": None if reader == "owner" else reader,
             "limit": page_rows,
             "f": "arrow",
-            "timeout_ms": max(1, int(attempt_s(timeout_s) * 1_000)),
+            "timeout_ms": max(1, int(min(timeout_s / WORK_SHARE, WORK_S_MAX) * 1_000)),
         },
     )
     return f"{collection_path(collection)}/items?{question}"
-
-
-def attempt_s(timeout_s: float) -> float:
-    """How long one node is waited for."""
-    return min(timeout_s / ATTEMPT_SHARE, ATTEMPT_S_MAX)
 
 
 def nearest_first(urls: Sequence[str]) -> tuple[str, ...]:
@@ -130,9 +126,8 @@ class Pages:
         deadline_s = time.monotonic() + self._timeout_s
         pause_s, failures = PAUSE_FIRST_S, 0
         while True:
-            remaining_s = deadline_s - time.monotonic()
             try:
-                return self._ask(target, max(min(remaining_s, attempt_s(self._timeout_s)), 0.001))
+                return self._ask(target, max(deadline_s - time.monotonic(), 0.001))
             except NodeError as error:
                 if not (error.retryable or isinstance(error, PeerRefused | StoreDamaged)):
                     raise
@@ -146,7 +141,9 @@ class Pages:
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
     def _ask(self, target: str, timeout_s: float) -> tuple[Result, str | None]:
-        response = self._channels[0].request("GET", target, timeout_s=timeout_s)
+        response = self._channels[0].request(
+            "GET", target, timeout_s=timeout_s, replaceable=len(self._channels) > 1
+        )
         page = Result(response.body, coverage_of(response.headers))
         _ = page.table  # decoded here: what is no Arrow stream is asked of another node
         return page, next_target(response)

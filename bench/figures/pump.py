@@ -74,6 +74,9 @@ def _pump(url: str, format_name: str, bodies: list[bytes], collection: str) -> N
 class _NoLetters:
     """Nothing is wrong with these messages."""
 
+    def open(self) -> None:
+        """There is no place to look for."""
+
     def add(self, letters: Sequence[DeadLetter]) -> None:
         raise AssertionError(letters[0].detail)
 

@@ -20,10 +20,6 @@ from node.cli.options import connect, connection_options, take_connection
 @click.option("--metrics-listen", help="HOST:PORT for Prometheus metrics.")
 @click.option("--direct", is_flag=True, help="Send everything to the node of --url, as it comes.")
 @click.option(
-    "--try-again", is_flag=True,
-    help="Open a source that was refused again, 1 s to 60 s later, instead of ending it.",
-)  # fmt: skip
-@click.option(
     "--stop-on-eof", is_flag=True,
     help="Stop when standard input ends: with the process that started this one.",
 )  # fmt: skip
@@ -36,15 +32,16 @@ def run(
     metrics_listen: str | None,
     as_json: bool,
     direct: bool,
-    try_again: bool,
     stop_on_eof: bool,
     **connection: Any,
 ) -> None:  # fmt: skip
     """Store what the sources of a file bring, until they end or SIGTERM comes.
 
     A message is acknowledged to its source when its records are durable; what cannot be stored
-    goes to the dead letters with the reason. Nodes that are away are waited for. Flags win over
-    the file. Exits with 4 when there were dead letters.
+    goes to the dead letters with the reason. Nodes and brokers that are away are waited for, from
+    the start as well as later; so is a topic or user that does not exist: the source says why it
+    waits, tries again 1 s to 15 s later, and the others go on. Flags win over the file. Exits with
+    2 for settings that cannot be right, with 4 when there were dead letters.
 
     \b
     Examples:
@@ -60,9 +57,7 @@ def run(
     )
     with connect(**over_settings(context, settings, connection), direct=direct) as client:
         context.exit(
-            run_sources(
-                settings, client, as_json=as_json, try_again=try_again, stop_on_eof=stop_on_eof
-            )
+            run_sources(settings, client, as_json=as_json, try_again=True, stop_on_eof=stop_on_eof)
         )
 
 

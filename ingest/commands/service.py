@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from ingest.errors import IngestError, SettingsInvalid, SourceRefused
-from ingest.live_line import LiveLine
+from ingest.live_line import REPORT_S, LiveLine
 from ingest.metrics import MetricsServer, ingest_metrics
 from ingest.running import Ended, Running, make_pump, wait_for_domain
 from ingest.stream_settings import IngestSettings
@@ -30,7 +30,7 @@ def run_sources(
     """Run all sources until they end or the process is asked to (SIGTERM, Ctrl-C).
 
     Args:
-        try_again: a source that was refused is opened again later.
+        try_again: as a service: a source that was refused is opened again later.
         stop_on_eof: the end of standard input asks, too.
 
     Returns:
@@ -58,7 +58,7 @@ def run_sources(
             if server is not None:
                 live.tell(f"metrics on port {server.port}")
             running.start()
-            ended = running.wait(lambda: live.show(running.statistics()), every_s=live.every_s)
+            ended = running.wait(lambda: live.show(running.statistics()), every_s=REPORT_S)
         finally:
             stop.set()
             if server is not None:

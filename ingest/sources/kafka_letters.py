@@ -27,12 +27,16 @@ class KafkaLetters:
         place = replace(settings, topics=(topic,), options={})
         self._topic = topic
         self._producer = KafkaProducer(place, topic, who=f"dead letters in topic {topic}")
+
+    def open(self) -> None:
+        """See `DeadLetterSink.open`."""
         self._producer.open()
 
     def add(self, letters: Sequence[DeadLetter]) -> None:
         """See `DeadLetterSink.add`."""
         self._producer.failed.clear()
         try:
+            self._producer.open()
             for letter in letters:
                 self._producer.send(letter.payload, letter.key, _headers(letter))
             self._producer.flush(timeout_s=CONFIRM_DEADLINE_S)

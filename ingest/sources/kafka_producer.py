@@ -43,11 +43,13 @@ class KafkaProducer:
         self.failed: Counter[str] = Counter()
 
     def open(self) -> None:
-        """Connect.
+        """Connect, unless that is done.
 
         Raises:
             SourceRefused: broker, topic or user do not exist, or a setting is wrong.
         """
+        if self._producer is not None:
+            return
         told: dict[str, Any] = {
             **DEFAULTS,
             **self._settings.options,

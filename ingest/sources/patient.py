@@ -1,8 +1,10 @@
 """A source that is not given up: what refuses it may be put right while nobody looks.
 
-A service that was started before its broker, or whose password is changed on the other side first,
-has nobody who would start it again for one of its sources. So a refusal is a loss here: it is told
-as the reason why the source waits, and the source is made anew after a pause that doubles.
+A service that was started before its broker, whose topic is made later, or whose password is
+changed on the other side first, has nobody who would start it again for one of its sources. So a
+refusal is a loss here: it is told as the reason why the source waits, and the source is made anew
+after a pause that doubles. A command that a person types is not patient: who mistypes
+a topic wants to read that at once, not a program that waits for it.
 """
 
 import time
@@ -12,7 +14,8 @@ from dataclasses import replace
 from ingest.errors import SourceLost, SourceRefused
 from ingest.sources.source import Lag, Messages, Source
 
-PAUSE_FIRST_S, PAUSE_MAX_S = 1.0, 60.0
+PAUSE_FIRST_S, PAUSE_MAX_S = 1.0, 15.0
+"""Between two tries, each of which costs the broker a connection and a question or two."""
 
 
 class PatientSource:
@@ -20,10 +23,17 @@ class PatientSource:
 
     Args:
         make: a new source, not open.
+        prepare: called before each try to open it; may refuse as well.
     """
 
-    def __init__(self, make: Callable[[], Source], *, pause_first_s: float = PAUSE_FIRST_S) -> None:
-        self._make, self._first_s = make, pause_first_s
+    def __init__(
+        self,
+        make: Callable[[], Source],
+        *,
+        prepare: Callable[[], None] = lambda: None,
+        pause_first_s: float = PAUSE_FIRST_S,
+    ) -> None:
+        self._make, self._prepare, self._first_s = make, prepare, pause_first_s
         self._source = make()
         self._refusal: str | None = "not open yet"
         self._pause_s, self._due_s = pause_first_s, 0.0
@@ -57,6 +67,7 @@ class PatientSource:
         if time.monotonic() < self._due_s:
             raise SourceLost(self._refusal)
         try:
+            self._prepare()
             self._source.open()
         except SourceRefused as error:
             raise self._refused(error) from None

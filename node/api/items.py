@@ -147,6 +147,8 @@ def _reply(decoded: Decoded, reply: WriteReply) -> web.Response:
         ],
         "copies": {"wanted": reply.copies_wanted, "durable": reply.copies_durable},
     }
+    if reply.lacking:
+        document["copies"]["lacking"] = dict(reply.lacking)
     if decoded.rejected:
         document["rejected_count"] = decoded.rejected
         document["rejected_by_reason"] = decoded.rejected_by_reason

@@ -75,7 +75,11 @@ _REPLY = {
         "rejected_by_reason": {"type": "object", "additionalProperties": {"type": "integer"}},
         "copies": {
             "type": "object",
-            "properties": {"wanted": {"type": "integer"}, "durable": {"type": "integer"}},
+            "properties": {
+                "wanted": {"type": "integer"},
+                "durable": {"type": "integer"},
+                "lacking": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
         },
     },
 }

@@ -49,7 +49,7 @@ def make_ingest_process(loaded: Loaded, config: Config, access: Access) -> Inges
     kept = {name: text for name, text in os.environ.items() if not name.startswith("ZRING_")}
     return IngestProcess(
         [sys.executable, "-m", "node.cli", COMMAND, "run", "--config", str(loaded.file),
-         "--direct", "--try-again", "--json", "--stop-on-eof"],
+         "--direct", "--json", "--stop-on-eof"],
         sources=loaded.sources,
         environment={**kept, **variables},
         clock=SystemClock(),

@@ -334,7 +334,7 @@ class Client:
             records,
             w=w,
             replace=replace,
-            timeout_s=timeout_s or self._channel.timeout_s,
+            timeout_s=timeout_s,
         )
 
     def _target(

@@ -11,19 +11,22 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from node.errors import BadRequest, DeadlineExceeded, PeerUnreachable
+from node.errors import BadRequest, DeadlineExceeded, PeerUnreachable, Unavailable
 
 HEAD_BYTES_MAX = 64 << 10
 """Status line and headers of one response; a node's have some 500 bytes."""
 RECEIVE_BYTES = 256 << 10
 IDLE_MAX = 32
 """Idle connections that are kept for one node."""
+
+Operand = TypeVar("Operand")
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,23 @@ class Address:
         return cls(parts.scheme, parts.hostname, port)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a node may be silent before it has to show that it is there.
+
+    A machine that hangs still accepts connections, and looks like one that works on a long
+    answer. So after some silence it is asked something small on another connection: one that
+    answers that is waited for until the deadline, another one is given up.
+
+    Attributes:
+        silence_s: without a byte from it, or one that it takes.
+        probe_s: that it has for the small answer, and for accepting a connection.
+    """
+
+    silence_s: float
+    probe_s: float
+
+
 class Broken(PeerUnreachable):
     """Raised inside this file when a kept connection turns out to be closed; open another."""
 
@@ -76,8 +96,11 @@ class Connection:
     """One socket; used by one thread at a time."""
 
     def __init__(self, address: Address, *, tls: ssl.SSLContext | None, deadline_s: float) -> None:
+        """Connect by the deadline."""
         self._address = address
         self._deadline_s = deadline_s
+        self._silence_s = float("inf")
+        self._is_there: Callable[[], bool] | None = None
         self._buffer = b""
         self._timeout_s = self._remaining_s()
         try:
@@ -93,6 +116,11 @@ class Connection:
     def close(self) -> None:
         self._socket.close()
 
+    def wait_patiently(self, silence_s: float, is_there: Callable[[], bool] | None) -> None:
+        """From now on: after so much silence ask whether the node is there; None is for ever."""
+        self._silence_s = silence_s if is_there is not None else float("inf")
+        self._is_there = is_there
+
     def exchange(
         self, request: bytes, body: bytes | memoryview, *, deadline_s: float, sink: Sink | None
     ) -> tuple[Response, bool]:
@@ -101,17 +129,11 @@ class Connection:
         Returns the response and whether the connection can be used again.
         """
         self._deadline_s = deadline_s
-        try:
-            self._set_timeout()
-            if len(body) > RECEIVE_BYTES:
-                self._socket.sendall(request)
-                self._socket.sendall(body)
-            else:
-                self._socket.sendall(request + bytes(body))
-        except TimeoutError:
-            raise self._too_late() from None
-        except OSError as error:
-            raise Broken(f"{self._name()} closed the connection: {error}") from None
+        if len(body) > RECEIVE_BYTES:
+            self._send(request)
+            self._send(body)
+        else:
+            self._send(request + bytes(body))
         status, headers = self._read_head()
         out = sink if status < 300 else None
         if "chunked" in headers.get("transfer-encoding", ""):
@@ -123,10 +145,7 @@ class Connection:
 
     def begin(self, request: bytes) -> Response:
         """Send a request and read the head of its answer, and the body where that is an error."""
-        try:
-            self._socket.sendall(request)
-        except OSError as error:
-            raise PeerUnreachable(f"{self._name()} closed the connection: {error}") from None
+        self._send(request)
         status, headers = self._read_head()
         body: bytes | bytearray = b""
         if status >= 400:
@@ -139,6 +158,7 @@ class Connection:
         Raises:
             PeerUnreachable: it broke off. DeadlineExceeded: nothing came for `silence_s`.
         """
+        self.wait_patiently(0.0, None)
         while True:
             self._deadline_s = time.monotonic() + silence_s
             size = self._size(self._read_line().partition(b";")[0].decode("latin-1"), base=16)
@@ -209,12 +229,18 @@ class Connection:
         line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
         return line
 
+    def _send(self, data: bytes | memoryview) -> None:
+        """All of it; as much at a time as the node takes, so that progress shows."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._patiently(self._socket.send, view) :]
+        except OSError as error:
+            raise Broken(f"{self._name()} closed the connection: {error}") from None
+
     def _receive(self, *, first: bool = False) -> bytes:
         try:
-            self._set_timeout()
-            data = self._socket.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            raise self._too_late() from None
+            data = self._patiently(self._socket.recv, RECEIVE_BYTES)
         except OSError as error:
             raise self._broken(first, str(error)) from None
         if not data:
@@ -223,10 +249,7 @@ class Connection:
 
     def _receive_into(self, view: memoryview) -> int:
         try:
-            self._set_timeout()
-            count = self._socket.recv_into(view)
-        except TimeoutError:
-            raise self._too_late() from None
+            count = self._patiently(self._socket.recv_into, view)
         except OSError as error:
             raise self._broken(False, str(error)) from None
         if not count:
@@ -246,17 +269,37 @@ class Connection:
         kind = Broken if first else PeerUnreachable
         return kind(f"the answer of {self._name()} broke off ({cause})")
 
+    def _patiently(self, operation: Callable[[Operand], Outcome], operand: Operand) -> Outcome:
+        """Do what may block, until the deadline or until the node turns out to be gone."""
+        while True:
+            self._set_timeout()
+            try:
+                return operation(operand)
+            except TimeoutError:
+                pass  # of a share of the time, or of all of it
+            self._remaining_s()
+            if self._is_there is not None and not self._is_there():
+                raise PeerUnreachable(
+                    f"{self._name()} hangs: for {self._silence_s:.2g} s it has said nothing, and "
+                    "it does not answer when asked for its health"
+                )
+
     def _set_timeout(self) -> None:
-        """Let the next operation wait until the deadline, give or take a hundredth.
+        """Let the next operation wait for so long as it may, give or take a hundredth.
 
         Setting it is a system call, so it is left where it is while it is about right.
         """
-        remaining_s = self._remaining_s()
-        if not 0.9 * remaining_s <= self._timeout_s <= 1.01 * remaining_s:
-            self._socket.settimeout(remaining_s)
-            self._timeout_s = remaining_s
+        wait_s = min(self._remaining_s(), self._silence_s)
+        if not 0.9 * wait_s <= self._timeout_s <= 1.01 * wait_s:
+            self._socket.settimeout(wait_s)
+            self._timeout_s = wait_s
 
     def _remaining_s(self) -> float:
+        """Until the deadline.
+
+        Raises:
+            DeadlineExceeded: it has passed.
+        """
         remaining_s = self._deadline_s - time.monotonic()
         if remaining_s <= 0:
             raise self._too_late()
@@ -300,6 +343,7 @@ class ConnectionPool:
         headers: str = "",
         body: bytes | memoryview = b"",
         sink: Sink | None = None,
+        patience: Patience | None = None,
     ) -> Response:
         """Send one request to the node at `url`.
 
@@ -309,9 +353,10 @@ class ConnectionPool:
         Args:
             target: path and query, already quoted.
             headers: more header lines, each ended by CR LF.
+            patience: give a node up that hangs; without it is waited for until the end.
 
         Raises:
-            PeerUnreachable: no connection, or it broke.
+            PeerUnreachable: no connection, or it broke, or the node hangs.
             DeadlineExceeded: `timeout_s` has passed.
         """
         deadline_s = time.monotonic() + timeout_s
@@ -323,8 +368,8 @@ class ConnectionPool:
             connection = self._take(url)
             kept = connection is not None
             if connection is None:
-                tls = self._tls_context() if address.scheme == "https" else None
-                connection = Connection(address, tls=tls, deadline_s=deadline_s)
+                connection = self._connect(address, deadline_s, patience)
+            self._let_wait(connection, url, patience)
             usable = False
             try:
                 response, usable = connection.exchange(
@@ -340,9 +385,48 @@ class ConnectionPool:
                 else:
                     connection.close()
 
+    def _connect(
+        self, address: Address, deadline_s: float, patience: Patience | None
+    ) -> Connection:
+        if patience is not None:
+            deadline_s = min(deadline_s, time.monotonic() + patience.probe_s)
+        tls = self._tls_context() if address.scheme == "https" else None
+        return Connection(address, tls=tls, deadline_s=deadline_s)
+
+    def _let_wait(self, connection: Connection, url: str, patience: Patience | None) -> None:
+        if patience is None:
+            connection.wait_patiently(0.0, None)
+        else:
+            probe_s = patience.probe_s
+            connection.wait_patiently(patience.silence_s, lambda: self._answers(url, probe_s))
+
+    def _answers(self, url: str, timeout_s: float) -> bool:
+        """Whether the node says anything at all on a new connection."""
+        address = self._addresses[url]
+        deadline_s = time.monotonic() + timeout_s
+        request = f"GET /health HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n\r\n".encode()
+        tls = self._tls_context() if address.scheme == "https" else None
+        try:
+            connection = Connection(address, tls=tls, deadline_s=deadline_s)
+        except Unavailable:
+            return False
+        try:
+            connection.exchange(request, b"", deadline_s=deadline_s, sink=None)
+        except Unavailable:
+            return False
+        finally:
+            connection.close()
+        return True
+
     @contextmanager
     def stream(
-        self, url: str, target: str, *, headers: str, timeout_s: float
+        self,
+        url: str,
+        target: str,
+        *,
+        headers: str,
+        timeout_s: float,
+        patience: Patience | None = None,
     ) -> Iterator[tuple[Response, Connection]]:
         """A connection of its own on which an answer has begun; closed in the end.
 
@@ -350,8 +434,8 @@ class ConnectionPool:
             PeerUnreachable, DeadlineExceeded.
         """
         address = self._addresses.get(url) or self._remember(url)
-        tls = self._tls_context() if address.scheme == "https" else None
-        connection = Connection(address, tls=tls, deadline_s=time.monotonic() + timeout_s)
+        connection = self._connect(address, time.monotonic() + timeout_s, patience)
+        self._let_wait(connection, url, patience)
         try:
             head = f"GET {target} HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n"
             request = f"{head}{self._headers}{headers}\r\n".encode("latin-1")

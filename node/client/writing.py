@@ -8,8 +8,8 @@ everything that may succeed later is tried again until the deadline.
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,11 @@ RECORD_BYTES = 256
 """What a dictionary is assumed to take as NDJSON when batches are cut."""
 SENDERS_MAX = 8
 """Requests under way at the same time: two for each of four owners keep their disks busy."""
+NODE_SHARE = 0.6
+"""Where a caller names a deadline, a node waits so long for the copies that `w` asks for: then it
+says which ones are missing, while there is time left to hear it, even from the second node."""
+NODE_MS_MAX = 60_000
+"""Far below the longest deadline that a node takes."""
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 2.0
 ARROW = "Content-Type: application/vnd.apache.arrow.stream\r\n"
@@ -50,6 +55,8 @@ class Written:
         rejected_count: all of the others; `rejected_by_reason`: short stable word → how many.
         copies_wanted, copies_durable: the smallest numbers over all batches.
         acknowledged: all that was stored is on as many nodes as `w` asked.
+        lacking: nodes that should have records and are not known to, each with the reason:
+            `peer-unreachable`, `deadline`, `store-full`, `overloaded` and so on (`node.errors`).
     """
 
     received: int
@@ -60,6 +67,7 @@ class Written:
     copies_wanted: int
     copies_durable: int
     acknowledged: bool
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +85,17 @@ def write_records(
     *,
     w: WriteLevel,
     replace: bool,
-    timeout_s: float,
+    timeout_s: float | None,
 ) -> Written:
     """See `Client.write`."""
-    deadline_s = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + (timeout_s or channel.timeout_s)
     source = _Source.of(records)
     if not source.count:
         return _joined([])
-    view = None if channel.direct else channel.ring_view()
+    view = None if channel.direct else channel.ring_view(timeout_s)
     target = f"{collection_path(collection)}/items?w={w}" + ("&replace=true" if replace else "")
+    if timeout_s is not None:
+        target += f"&timeout_ms={min(max(1, int(NODE_SHARE * timeout_s * 1_000)), NODE_MS_MAX)}"
     batches = list(_batches(source, view))
 
     def send(batch: Batch) -> Written:
@@ -94,7 +104,30 @@ def write_records(
     if len(batches) == 1:
         return _joined([send(batches[0])])
     with ThreadPoolExecutor(min(SENDERS_MAX, len(batches))) as senders:
-        return _joined(list(senders.map(send, batches)))
+        sent = [senders.submit(send, batch) for batch in batches]
+        wait(sent)
+    _raise_first(batches, sent)
+    return _joined([part.result() for part in sent])
+
+
+def _raise_first(batches: Sequence[Batch], sent: Sequence["Future[Written]"]) -> None:
+    """The error of a call of which some batches failed: how much is stored, and who said what."""
+    errors = {place: error for place, part in enumerate(sent) if (error := part.exception())}
+    later = [error for error in errors.values() if isinstance(error, Unavailable)]
+    for error in errors.values():
+        if not isinstance(error, Unavailable):
+            raise error  # repeating the call would not help
+    if not later:
+        return
+    stored = sum(part.result().stored for place, part in enumerate(sent) if place not in errors)
+    count = sum(len(batch.indices) for batch in batches)
+    owners = {batches[at].url or "any node": later[turn].reason for turn, at in enumerate(errors)}
+    whose = ", ".join(f"{url}: {reason}" for url, reason in sorted(owners.items()))
+    told = type(later[0])(
+        f"{stored} of {count} records are stored (not those for {whose}); {later[0]}"
+    )
+    told.retry_after_s = max(error.retry_after_s for error in later)
+    raise told
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +259,7 @@ def _reply_to_written(reply: Mapping[str, Any], status: int, batch: Batch) -> Wr
         copies_wanted=int(reply["copies"]["wanted"]),
         copies_durable=int(reply["copies"]["durable"]),
         acknowledged=status == 200,
+        lacking=reply["copies"].get("lacking", {}),
     )
 
 
@@ -244,8 +278,10 @@ def _joined(parts: Sequence[Written]) -> Written:
     rejected = [rejection for part in parts for rejection in part.rejected]
     stored = [part for part in parts if part.stored]
     reasons: Counter[str] = Counter()
+    lacking: dict[str, str] = {}
     for part in parts:
         reasons.update(part.rejected_by_reason)
+        lacking |= part.lacking
     return Written(
         received=sum(part.received for part in parts),
         stored=sum(part.stored for part in parts),
@@ -255,4 +291,5 @@ def _joined(parts: Sequence[Written]) -> Written:
         copies_wanted=min((part.copies_wanted for part in stored), default=0),
         copies_durable=min((part.copies_durable for part in stored), default=0),
         acknowledged=all(part.acknowledged for part in stored),
+        lacking=dict(sorted(lacking.items())),
     )

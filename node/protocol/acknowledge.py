@@ -7,6 +7,7 @@ copy does not lie where it belongs is what `outstanding` is for.
 
 from collections.abc import Iterable, Sequence
 
+from node.errors import DeadlineExceeded, PeerUnreachable
 from node.query import WriteLevel, WriteReply
 
 
@@ -41,7 +42,7 @@ class Tally:
         w: what the caller asked for.
     """
 
-    __slots__ = ("_durable", "_here", "_pending", "_sets", "_w")
+    __slots__ = ("_durable", "_here", "_lacking", "_pending", "_sets", "_w")
 
     def __init__(self, sets: Sequence[tuple[str, ...]], *, here: str, w: WriteLevel) -> None:
         self._sets = tuple(sets)
@@ -49,6 +50,11 @@ class Tally:
         self._w = w
         self._durable: set[str] = set()
         self._pending: set[str] = set()
+        self._lacking: dict[str, str] = {}
+
+    def absent(self, node: str) -> None:
+        """A holder is away; nothing is sent to it."""
+        self._lacking[node] = PeerUnreachable.reason
 
     def sent(self, node: str) -> None:
         """A copy is on its way to a holder."""
@@ -59,9 +65,10 @@ class Tally:
         self._pending.discard(node)
         self._durable.add(node)
 
-    def failed(self, node: str) -> None:
-        """A node will not answer in time; it may or may not have its copy."""
+    def failed(self, node: str, reason: str) -> None:
+        """A node has not confirmed its copy, and will not; it may or may not have it."""
         self._pending.discard(node)
+        self._lacking[node] = reason
 
     def enough(self) -> bool:
         """Whether every record is on as many disks as `w` asks for."""
@@ -88,12 +95,14 @@ class Tally:
         copies = [self._copies(holders) for holders in self._sets]
         needed = [copies_needed(self._w, len(holders)) for holders in self._sets]
         durable = self._here in self._durable
+        enough = durable and all(have >= need for have, need in zip(copies, needed, strict=True))
+        late = {} if enough else dict.fromkeys(self._pending, DeadlineExceeded.reason)
         return WriteReply(
             stored=records if durable else 0,
             copies_wanted=min((len(holders) for holders in self._sets), default=0),
             copies_durable=min(copies, default=0),
-            acknowledged=durable
-            and all(have >= need for have, need in zip(copies, needed, strict=True)),
+            acknowledged=enough,
+            lacking=dict(sorted((self._lacking | late).items())),
         )
 
     def _copies(self, holders: tuple[str, ...]) -> int:
@@ -108,6 +117,9 @@ def merge_replies(replies: Iterable[WriteReply], *, records: int) -> WriteReply:
         records: records of the whole batch; those that no reply counts were not stored.
     """
     parts = list(replies)
+    lacking: dict[str, str] = {}
+    for part in parts:
+        lacking |= part.lacking
     stored = sum(part.stored for part in parts)
     return WriteReply(
         stored=stored,
@@ -116,4 +128,5 @@ def merge_replies(replies: Iterable[WriteReply], *, records: int) -> WriteReply:
         if stored == records
         else 0,
         acknowledged=stored == records and all(part.acknowledged for part in parts),
+        lacking=dict(sorted(lacking.items())),
     )

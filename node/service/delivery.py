@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from node.errors import NodeError, Overloaded
+from node.errors import NodeError, Overloaded, reason_of
 from node.peer.packing import pack
 from node.peer.rows import rows_to_bytes
 from node.protocol.outstanding import Place
@@ -32,7 +32,8 @@ class Parcel:
             they get theirs even when the node that took the rows never returns.
         late: the batch was acknowledged before this copy was confirmed.
         line: of the batch in this node's arrival log.
-        arrived: done once it is known whether the holder has the rows on its disk.
+        arrived: done once it is known whether the holder has the rows on its disk: None, or
+            the reason why that is not certain.
     """
 
     collection: str
@@ -40,7 +41,7 @@ class Parcel:
     places: Sequence[Place]
     absent: Sequence[str]
     size: int
-    arrived: asyncio.Future[bool]
+    arrived: asyncio.Future[str | None]
     late: bool = False
     line: int = 0
 
@@ -78,7 +79,7 @@ class Delivery:
             self._parts.tasks.spawn(self._run(node, courier), name=f"courier {node}")
         parcels = []
         for chunk in split_rows(rows, bytes_max=self._message_bytes(node)):
-            arrived: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            arrived: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
             parcel = Parcel(collection, chunk, places, absent, chunk.nbytes(), arrived, line=line)
             courier.queue.append(parcel)
             self.bytes_queued += parcel.size
@@ -117,8 +118,8 @@ class Delivery:
             if not parcels:
                 courier.wake.clear()
                 continue
-            arrived = await self._deliver(node, parcels)
-            self._settle(node, parcels, arrived)
+            trouble = await self._deliver(node, parcels)
+            self._settle(node, parcels, trouble)
 
     def _message_bytes(self, node: str) -> int:
         budget = self._links.budget(node)
@@ -141,7 +142,8 @@ class Delivery:
             size += parcel.size
         return taken
 
-    async def _deliver(self, node: str, parcels: list[Parcel]) -> bool:
+    async def _deliver(self, node: str, parcels: list[Parcel]) -> str | None:
+        """Send them; returns the reason why they may not have arrived."""
         rows = concat_rows([parcel.rows for parcel in parcels])
         budget = self._links.budget(node)
         body, packing = pack(rows_to_bytes(rows), wanted=bool(budget.rate))
@@ -160,21 +162,21 @@ class Delivery:
                 body,
                 deadline_ms=self._parts.clock.now_ms() + self._parts.limits.peer_timeout_ms,
             )
-        except NodeError:
+        except NodeError as error:
             self._parts.counters.copies_failed += len(rows)
-            return False
+            return reason_of(error)
         self._parts.counters.copies_sent += len(rows)
-        return True
+        return None
 
-    def _settle(self, node: str, parcels: list[Parcel], arrived: bool) -> None:
+    def _settle(self, node: str, parcels: list[Parcel], trouble: str | None) -> None:
         outstanding = self._parts.members.outstanding
         for parcel in parcels:
-            if not arrived:
+            if trouble is not None:
                 outstanding.fail(node, parcel.places)
             if parcel.late:
                 outstanding.confirm(node, parcel.places)
             if not parcel.arrived.done():
-                parcel.arrived.set_result(arrived)
+                parcel.arrived.set_result(trouble)
             self.bytes_queued -= parcel.size
         self._room.set()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import msgpack
 import numpy as np
 
-from node.errors import DeadlineExceeded, NodeError, StoreFull, Unavailable
+from node.errors import DeadlineExceeded, NodeError, StoreFull, Unavailable, reason_of
 from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.acknowledge import Tally, merge_replies, spreader
@@ -71,11 +71,11 @@ class Writer:
     async def _route(self, batch: Batch) -> WriteReply:
         records = len(batch.rows)
         replies: list[WriteReply] = []
-        failed: frozenset[str] = frozenset()
+        failed: dict[str, str] = {}
         error: NodeError | None = None
         waiting = batch
         while len(waiting.rows):
-            outcomes = await self._round(waiting, failed)
+            outcomes = await self._round(waiting, frozenset(failed))
             again = []
             for node, rows, outcome in outcomes:
                 if isinstance(outcome, WriteReply):
@@ -84,7 +84,7 @@ class Writer:
                 error = outcome
                 if node == self._parts.node_id and node in failed:
                     continue  # the last resort has failed as well
-                failed |= {node}
+                failed[node] = reason_of(outcome)
                 again.append(rows)
             if not again:
                 break
@@ -93,6 +93,8 @@ class Writer:
         if not reply.stored:
             self._parts.counters.writes_refused += 1
             raise error or Unavailable("no node could store the batch; send it again")
+        if reply.stored < records:
+            reply = replace(reply, lacking=dict(sorted((failed | dict(reply.lacking)).items())))
         return reply
 
     async def write_correction(self, batch: Batch) -> WriteReply:
@@ -280,6 +282,7 @@ class Writer:
                 )
                 tally.sent(node)
             else:
+                tally.absent(node)
                 self._parts.members.outstanding.fail(node, places)
         return parcels
 
@@ -291,10 +294,11 @@ class Writer:
             for node in tally.pending():
                 outcomes = [parcel.arrived for parcel in parcels[node]]
                 if all(outcome.done() for outcome in outcomes):
-                    if all(outcome.result() for outcome in outcomes):
+                    trouble = next(filter(None, (outcome.result() for outcome in outcomes)), None)
+                    if trouble is None:
                         tally.stored(node)
                     else:
-                        tally.failed(node)
+                        tally.failed(node, trouble)
             if tally.settled():
                 return
             if tally.enough():
@@ -318,6 +322,7 @@ def reply_to_header(reply: WriteReply) -> dict[str, object]:
         "wanted": reply.copies_wanted,
         "durable": reply.copies_durable,
         "acknowledged": reply.acknowledged,
+        "lacking": dict(reply.lacking),
     }
 
 
@@ -329,6 +334,7 @@ def header_to_reply(message: Message) -> WriteReply:
         copies_wanted=int(header["wanted"]),
         copies_durable=int(header["durable"]),
         acknowledged=bool(header["acknowledged"]),
+        lacking={str(node): str(reason) for node, reason in header.get("lacking", {}).items()},
     )
 
 

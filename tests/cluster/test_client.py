@@ -1,5 +1,6 @@
 """The client against real nodes: what it asks, whom it asks, what it writes."""
 
+import signal
 from datetime import UTC, datetime
 from typing import Any
 
@@ -198,3 +199,24 @@ def test_a_requirement_that_is_met(client: Client, records: pa.Table) -> None:
         client.query(COLLECTION, limit=1, require="complete")
     except CoverageTooLow as error:
         pytest.fail(f"all nodes are up: {error}")
+
+
+def test_a_node_that_was_stopped_costs_a_share_of_the_deadline(
+    cluster: LocalCluster, client: Client, records: pa.Table
+) -> None:
+    """SIGSTOP: the kernel goes on accepting connections, and nobody answers."""
+    area = (135.9, 33.9, 136.5, 34.5)
+    wanted = identities(inside(records, area))
+    new = make_records(200, seed=3, west=135.9, south=33.9)
+    client.query(COLLECTION, bbox=area, limit=1)  # a connection to its owner is kept
+    hung = cluster.nodes["ne"]
+    hung.send(signal.SIGSTOP)
+    try:
+        result = client.query(COLLECTION, bbox=area, timeout_s=20.0)
+        assert client.write("hung", new, timeout_s=20.0).stored == len(new)
+        following = client.follow("hung", bbox=area)
+        assert next(following).kind == "coverage"
+    finally:
+        hung.send(signal.SIGCONT)
+    assert identities(result.table) == wanted
+    cluster.wait_alive()

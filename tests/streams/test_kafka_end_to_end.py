@@ -2,19 +2,24 @@
 
 import random
 import signal
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import CliRunner
 
 from ingest.demo.nodes import LocalCluster
 from ingest.files import ingest
-from tests.cluster.material import make_places
+from node.client import Client
+from node.errors import NotFound
+from tests.cluster.material import free_ports, make_places
 from tests.streams.broker import Broker
 from tests.streams.ingesting import IngestProcess
 from tests.streams.kafka_ingest import Topic, judge, processes, stored_numbers
+from tests.streams.mosquitto import Mosquitto
 from tests.streams.waiting import pass_time, wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -48,15 +53,6 @@ def end_well(running: list[IngestProcess]) -> None:
         assert process.stop() in (0, 4, -signal.SIGTERM), process.log
 
 
-def supervised(running: list[IngestProcess]) -> bool:
-    """Start again whoever has ended, as a supervisor does: the one that was killed, and those that
-    found no broker when they began."""
-    for process in running:
-        if not process.is_running():
-            process.start()
-    return True
-
-
 @pytest.mark.parametrize(
     ("client", "version", "kills"), [("confluent", "4.2", 20), ("pykafka", "3.9", 6)]
 )
@@ -81,7 +77,7 @@ def test_killed_again_and_again(
             topic.produce(1_500)
             goal = topic.records + topic.poison - rng.randint(0, 1_500)
             wait_until(
-                lambda goal=goal: supervised(running) and topic.acknowledged() >= goal,
+                lambda goal=goal: topic.acknowledged() >= goal,
                 f"{goal} acknowledged before kill {number}",
                 deadline_s=STORED_DEADLINE_S,
             )
@@ -89,14 +85,12 @@ def test_killed_again_and_again(
             victim.kill()
             if number == kills // 2:
                 broker.kill()
+                victim.start()  # without a broker: it waits for it
                 broker.start()
-            supervised(running)
+            else:
+                victim.start()
         topic.produce_large()
-        wait_until(
-            lambda: supervised(running) and topic.is_acknowledged(),
-            "everything acknowledged",
-            deadline_s=STORED_DEADLINE_S,
-        )
+        wait_done(topic)
         end_well(running)
     judge(cluster, topic, configs[0])
 
@@ -189,6 +183,90 @@ def test_dead_letters_go_to_a_topic_with_what_is_known_of_them(
         assert headers["zring-source"] == "poisoned" and headers["zring-reason"]
         assert headers["zring-stream"] == "poisoned/0"
         assert letter.value() == produced[int(headers["zring-sequence"])]
+
+
+def moment(second: int) -> bytes:
+    """A record of a sensor."""
+    time = f"2023-07-01T00:00:{second:02}Z"
+    return orjson.dumps({"sensor": "s", "time": time, "lon": 135.5, "lat": 33.5, "n": second})
+
+
+def stored_count(url: str, collection: str) -> int:
+    with Client(url) as client:
+        try:
+            return len(client.query(collection))
+        except NotFound:
+            return 0
+
+
+def test_brokers_and_topics_that_come_later_are_waited_for(
+    kafka_42: Broker, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    mosquitto = Mosquitto(tmp_path / "mosquitto")
+    (metrics_port,) = free_ports(1)
+    config = tmp_path / "ingest.toml"
+    url = cluster.urls[0]
+    config.write_text(
+        f"""
+        url = "{url}"
+        metrics_listen = "127.0.0.1:{metrics_port}"
+        [[source]]
+        name = "river"
+        kind = "files"
+        collection = "river"
+        format = "ndjson"
+        [source.files]
+        paths = ["river.ndjson"]
+        [[source]]
+        name = "field"
+        kind = "mqtt"
+        collection = "field"
+        [source.mqtt]
+        broker = "{mosquitto.address}"
+        topics = ["field"]
+        [[source]]
+        name = "later"
+        kind = "kafka"
+        collection = "later"
+        dead_letters = "topic:later-dead"
+        [source.kafka]
+        brokers = ["{kafka_42.address}"]
+        topics = ["later"]
+        """
+    )
+
+    def away() -> set[str]:
+        place = f"http://127.0.0.1:{metrics_port}/metrics"
+        with urllib.request.urlopen(place, timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+        found = [line for line in lines if line.startswith("zring_ingest_source_away{")]
+        assert len(found) == 3
+        return {line.split('"')[1] for line in found if line.endswith(" 1")}
+
+    (tmp_path / "river.ndjson").write_bytes(moment(0) + b"\n")
+    with IngestProcess(config) as process:
+        process.wait_says(f"field: waiting: mqtt.broker={mosquitto.address} cannot be reached")
+        process.wait_says("later: waiting: dead letters in topic later-dead: topic later-dead")
+        wait_until(lambda: stored_count(url, "river") == 1, "the river goes on")
+        wait_until(lambda: away() == {"field", "later"}, "two are away")
+        mosquitto.start()
+        try:
+            mosquitto.wait_subscribed("field")
+            mosquitto.publish("field", [moment(1), moment(2)])
+            wait_until(
+                lambda: stored_count(url, "field") == 2, "the field", deadline_s=STORED_DEADLINE_S
+            )
+            for topic in ("later-dead", "later"):
+                kafka_42.create_topic(topic)
+            kafka_42.produce("later", [moment(3), b"{", moment(4)])
+            wait_until(
+                lambda: stored_count(url, "later") == 2, "later", deadline_s=STORED_DEADLINE_S
+            )
+            wait_until(lambda: not away(), "nobody is away")
+            wait_until(lambda: len(kafka_42.read("later-dead")) == 1, "the dead letter")
+            assert process.stop() == 4, process.log
+        finally:
+            mosquitto.stop()
 
 
 @pytest.mark.parametrize(

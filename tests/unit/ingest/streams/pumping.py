@@ -122,6 +122,8 @@ class Letters:
         self.refusals = refusals
         self.letters: list[DeadLetter] = []
 
+    def open(self) -> None: ...
+
     def add(self, letters: Sequence[DeadLetter]) -> None:
         if self.refusals:
             self.refusals -= 1

@@ -141,6 +141,7 @@ def test_metrics_and_lines_say_what_became_of_the_messages() -> None:
         'zring_ingest_lateness_seconds_count{source="memory"} 3',
         'zring_ingest_stream{source="memory",stream="\\"odd\\"",count="last"} 7',
         'zring_ingest_stands_still{source="memory"} 0',
+        'zring_ingest_source_away{source="memory"} 0',
     ):
         assert f"{expected}\n" in text, text
     assert "# TYPE zring_ingest_lateness_seconds histogram\n" in text

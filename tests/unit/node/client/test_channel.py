@@ -1,5 +1,7 @@
 """Which node is asked, what happens when it does not answer, and what its errors become."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -118,6 +120,62 @@ def test_an_owner_that_does_not_answer_is_replaced_and_then_asked_last(
     for _ in range(3):
         node.reply(arrow(1), content_type=ARROW)
         assert len(client.query("c", bbox=(135.1, 33.1, 135.2, 33.2))) == 1
+
+
+@pytest.fixture
+def hung_url() -> Iterator[str]:
+    """Where connections are accepted and nobody reads, as at a process that was stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_an_owner_that_hangs_is_replaced_and_then_asked_last(
+    node: Node, client: Client, hung_url: str
+) -> None:
+    node.owners = {"a hung one": hung_url, "here": node.owners["here"]}
+    for _ in range(3):
+        node.reply(arrow(1), content_type=ARROW)
+        assert len(client.query("c", bbox=(135.1, 33.1, 135.2, 33.2), timeout_s=4.0)) == 1
+    node.reply({"received": 1, "stored": 1, "rejected": [], "copies": {"wanted": 1, "durable": 1}})
+    assert client.write("c", [{"lon": 135.1, "lat": 33.1}], timeout_s=4.0).stored == 1
+
+
+def test_a_large_body_does_not_wait_for_an_owner_that_hangs(
+    node: Node, client: Client, hung_url: str
+) -> None:
+    node.owners = {"a hung one": hung_url, "here": node.owners["here"]}
+    node.reply({"received": 1, "stored": 1, "rejected": [], "copies": {"wanted": 1, "durable": 1}})
+    record = {"lon": 135.1, "lat": 33.1, "values": {"text": "x" * (12 << 20)}}
+    assert client.write("c", [record], timeout_s=4.0).stored == 1
+
+
+def test_a_node_that_works_for_long_is_not_replaced(
+    node: Node, client: Client, server: Any, make_answer: Answer
+) -> None:
+    node.owners = {"here": server.url, "other": "http://127.0.0.1:1"}
+    asked_for_health = threading.Event()
+    answers = node._script
+
+    def script(request: bytes) -> bytes | None:
+        if request.startswith(b"GET /health"):
+            asked_for_health.set()
+            return make_answer(b"{}")
+        if b"/items" in request:
+            assert asked_for_health.wait(10.0)
+        return answers(request)
+
+    server.script = script
+    node.reply(arrow(2), content_type=ARROW)
+    assert len(client.query("c", bbox=(135.1, 33.1, 135.2, 33.2), timeout_s=8.0)) == 2
+    assert node.targets.count("/collections/c/items") == 1
+
+
+def test_a_single_node_that_hangs_is_waited_for_until_the_deadline(hung_url: str) -> None:
+    with (
+        Client(hung_url, timeout_s=0.5, direct=True) as client,
+        pytest.raises(DeadlineExceeded, match="did not answer in time"),
+    ):
+        client.query("c")
 
 
 def test_the_parameters_of_a_query(node: Node, client: Client, server: Any) -> None:
@@ -256,8 +314,38 @@ def test_rejections_have_the_indices_of_the_call(node: Node, client: Client, ser
 
 
 def test_fewer_copies_than_wanted_is_not_acknowledged(node: Node, client: Client) -> None:
-    node.reply(stored(1), status=202)
-    assert client.write("c", record(1), w="all").acknowledged is False
+    node.reply(
+        stored(1, copies={"wanted": 3, "durable": 2, "lacking": {"b": "store-full"}}), status=202
+    )
+    written = client.write("c", record(1), w="all")
+    assert (written.acknowledged, written.lacking) == (False, {"b": "store-full"})
+
+
+def test_a_write_that_ends_in_part_says_how_much_is_stored_and_who_refused(
+    node: Node, client: Client, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two batches at once; which one is answered first does not matter."""
+    monkeypatch.setattr("node.client.writing.BATCH_RECORDS_MAX", 10)
+    answers, turn = node._script, threading.Lock()
+
+    def script(request: bytes) -> bytes | None:
+        with turn:
+            return answer(request)
+
+    def answer(request: bytes) -> bytes | None:
+        full = b"/items" in request and b'"n":15' in request
+        if full:
+            node.reply({"detail": "90 % full", "reason": "store-full"}, status=507,
+                       content_type="application/problem+json")  # fmt: skip
+        elif b"/items" in request:
+            node.reply(stored(10))
+        return answers(request)
+
+    server.script = script
+    with pytest.raises(StoreFull) as caught:
+        client.write("c", [{**record(n), "n": n} for n in range(20)], timeout_s=0.5)
+    assert "10 of 20 records are stored" in str(caught.value)
+    assert f"{server.url}: store-full" in str(caught.value)
 
 
 def test_large_writes_are_cut(node: Node, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,10 +64,31 @@ def test_nobody_left_to_wait_for() -> None:
     counted.stored("owner")
     counted.stored("near")
     assert not counted.settled()
-    counted.failed("far")
+    counted.failed("far", "store-full")
     assert counted.settled()
     reply = counted.reply(1)
     assert (reply.copies_durable, reply.acknowledged) == (2, False)
+    assert reply.lacking == {"far": "store-full"}
+
+
+def test_who_lacks_a_copy_and_why() -> None:
+    counted = Tally([SET], here="owner", w="quorum")
+    counted.absent("far")
+    counted.sent("near")
+    counted.stored("owner")
+    late = counted.reply(1)
+    assert (late.acknowledged, late.lacking) == (
+        False,
+        {"far": "peer-unreachable", "near": "deadline"},
+    )
+    counted.stored("near")
+    assert counted.reply(1).lacking == {"far": "peer-unreachable"}
+
+
+def test_a_copy_under_way_behind_an_acknowledged_batch_is_not_lacking() -> None:
+    counted = tally("one")
+    counted.stored("owner")
+    assert counted.reply(1).lacking == {}
 
 
 def test_a_keeper_counts_as_a_disk() -> None:
@@ -102,3 +123,6 @@ def test_merged_replies() -> None:
     assert merge_replies([good, few], records=3) == WriteReply(3, 2, 1, False)
     assert merge_replies([good], records=3) == WriteReply(2, 3, 0, False)
     assert merge_replies([], records=3) == WriteReply(0, 0, 0, False)
+    full = WriteReply(1, 3, 2, False, {"c": "store-full"})
+    away = WriteReply(1, 3, 2, False, {"b": "peer-unreachable"})
+    assert list(merge_replies([full, away], records=2).lacking) == ["b", "c"]

@@ -63,6 +63,7 @@ def test_a_node_alone_keeps_everything_and_hands_it_back(play: Play) -> None:
         service = bench.service("n1")
         reply = await service.write("c", ROWS, "quorum")
         assert (reply.stored, reply.copies_durable, reply.acknowledged) == (300, 1, False)
+        assert reply.lacking == dict.fromkeys(("n2", "n3", "n4"), "peer-unreachable")
         assert service.counters["records_kept"] > 0
         await bench.wait_until(lambda: len(service.status().coverage.away) == 3)
         answer = await service.read(Query("c"))
