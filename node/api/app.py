@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from node.api.edge import ROLES_OF_HANDLERS, edge
+from node.api.edge import ROLES_OF_HANDLERS, add_headers, edge
 from node.api.openapi import openapi_document
 from node.api.pages import API_DOCUMENT
 from node.api.routes import METRICS_PATH, ROUTES
@@ -41,6 +41,7 @@ def make_app(
     """
     limits = limits or Limits()
     app = web.Application(middlewares=[edge], client_max_size=limits.request_bytes_max)
+    app.on_response_prepare.append(add_headers)
     app[STATE] = State(
         service=service,
         limits=limits,

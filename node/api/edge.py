@@ -1,4 +1,4 @@
-"""The one middleware: tokens in front, problems and common headers behind, times in between."""
+"""The one middleware: tokens in front, problems behind, times in between; and common headers."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 RING_HEADER = "Zring-Ring"
 ROLES_OF_HANDLERS: web.AppKey[dict[object, Role | None]] = web.AppKey("roles", dict)
 _EXPOSED = "Link, Retry-After, Zring-Coverage, Zring-Coverage-Details, Zring-Ring"
-_ALLOWED = "Accept, Authorization, Content-Type"
+_ALLOWED = "Accept, Authorization, Content-Type, Last-Event-ID"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -37,8 +37,6 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     resource = request.match_info.route.resource
     route = "unknown" if resource is None else resource.canonical
     state.metrics.observe(route, response.status, time.perf_counter() - started)
-    if not response.prepared:
-        _add_headers(request, response, state)
     return response
 
 
@@ -114,7 +112,9 @@ async def _options(request: web.Request, handler: Handler) -> web.StreamResponse
         return web.Response(status=204, headers={"Allow": allowed})
 
 
-def _add_headers(request: web.Request, response: web.StreamResponse, state: State) -> None:
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer says, also one that streams: called when its head is about to go out."""
+    state = request.app[STATE]
     headers = response.headers
     headers[RING_HEADER] = state.ring_text()
     origin = request.headers.get("Origin")

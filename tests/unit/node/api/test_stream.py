@@ -1,6 +1,7 @@
 """The stream at the door: events as they are written, and what is refused."""
 
 import asyncio
+from collections.abc import Mapping
 
 import orjson
 import pytest
@@ -30,6 +31,11 @@ class Events:
 
     async def __aexit__(self, *error: object) -> None:
         self._response.close()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the response."""
+        return self._response.headers
 
     async def next(self, *kinds: str) -> list[dict[str, object]]:
         """The data lines of the next event of one of these kinds."""
@@ -64,6 +70,21 @@ async def test_records_come_as_they_are_stored(door: Door) -> None:
             assert found_later["sensor"] == "while away"
             values = {"temp": 1} if options else {"temp": 1, "@source": "x"}
             assert found_later["values"] == values
+
+
+async def test_pages_of_known_origins_may_follow(door: Door) -> None:
+    """A browser's EventSource gives up a stream that does not allow its page's origin."""
+    options = {"headers": {"Origin": "https://map.example"}}
+    async with Events(door, STREAM, **options) as events:
+        assert events.headers["Access-Control-Allow-Origin"] == "https://map.example"
+        assert "Zring-Ring" in events.headers
+    async with Events(door, STREAM, headers={"Origin": "https://other.example"}) as events:
+        assert "Access-Control-Allow-Origin" not in events.headers
+    await door.store([record()])
+    whole = await door.ask("/collections/amedas/items?limit=all&f=ndjson", **options)
+    assert whole.headers["Access-Control-Allow-Origin"] == "https://map.example"
+    preflight = await door.ask(STREAM, "OPTIONS", **options)
+    assert "Last-Event-ID" in preflight.headers["Access-Control-Allow-Headers"]
 
 
 async def test_a_fence_and_a_filter(door: Door) -> None:
