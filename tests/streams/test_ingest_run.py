@@ -1,7 +1,6 @@
-"""`zring ingest run` with a real node: killed, without a node for a while, with poison."""
+"""`zring ingest run` with a real node: without a node for a while, with poison."""
 
 import json
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from ingest.files import ingest
 from node.client import Client
 from node.errors import NotFound
 from tests.cluster.material import make_places
-from tests.streams.ingesting import IngestProcess, run_command
+from tests.streams.ingesting import IngestProcess
 from tests.streams.waiting import wait_until
 
 
@@ -62,52 +61,6 @@ def numbers(url: str, collection: str) -> list[int]:
         except NotFound:
             return []
     return sorted(table["n"].to_pylist())
-
-
-@pytest.mark.timeout(400)
-def test_killed_again_and_again_nothing_is_lost_and_nothing_stored_twice(
-    cluster: LocalCluster, tmp_path: Path
-) -> None:
-    """Five times SIGKILL while lines are being written, poison between them."""
-    log, position = tmp_path / "log.ndjson", tmp_path / "killed.position.json"
-    rng = random.Random(5)
-    config = write_config(tmp_path, cluster.urls[0], "killed", follow=True)
-    process, written, poison = IngestProcess(config, "--json"), 0, 0
-
-    def done() -> int:
-        if not position.exists():
-            return 0
-        return json.loads(position.read_bytes())["lines"].get("log.ndjson", 0)
-
-    def produce(count: int) -> None:
-        nonlocal written, poison
-        with log.open("ab") as stream:
-            for _ in range(count):
-                stream.write(line(written))
-                written += 1
-                if rng.random() < 0.01:
-                    stream.write(rng.choice([b'{"id": 1, "ts"\n', b"[]\n", b'{"x": null}\n']))
-                    poison += 1
-
-    for _ in range(5):
-        produce(4_000)
-        with process:
-            goal = min(done() + rng.randint(1, 3_000), written)
-            wait_until(lambda goal=goal: done() >= goal, "lines are done", deadline_s=90)
-            produce(rng.randint(1, 2_000))
-            process.kill()
-    with IngestProcess(write_config(tmp_path, cluster.urls[0], "killed", follow=False)) as last:
-        assert last.wait_ended() == 4, last.log
-    assert numbers(cluster.urls[0], "killed") == list(range(written))
-    letters = list(read_letters(tmp_path / "dead.ndjson"))
-    assert len(letters) == poison
-    reasons = {"bad-json", "no-records", "not-mapped", "bad-sensor", "bad-time"}
-    assert {letter.reason for letter in letters} <= reasons
-    audit = run_command("ingest", "audit", "--config", str(config), "--json", folder=tmp_path)
-    (stream,) = json.loads(audit.stdout)["killed"]
-    assert audit.returncode == 0, audit.stdout
-    assert (stream["stored"], stream["dead"], stream["unaccounted"]) == (written, poison, 0)
-    assert (stream["first"], stream["stop"]) == (0, written + poison)
 
 
 @pytest.mark.timeout(300)

@@ -1,4 +1,4 @@
-"""MQTT and Fluentd into a real node: killed, restarted, poisoned; every record is stored once."""
+"""Sources into a real node: killed, restarted, poisoned; every record is stored once."""
 
 import random
 from collections.abc import Iterator
@@ -18,11 +18,17 @@ from node.client import Client
 from node.errors import NotFound
 from tests.cluster.material import free_ports, make_places
 from tests.streams.forwarder import Forwarder
-from tests.streams.ingesting import IngestProcess
+from tests.streams.ingesting import IngestProcess, run_command
 from tests.streams.mosquitto import Mosquitto
-from tests.streams.waiting import wait_until
+from tests.streams.requester import Requester
+from tests.streams.waiting import pass_time, wait_until
 
 DEADLINE_S = 90.0
+KILLS = 20
+RECORDS = 200
+"""Of each kind between two kills."""
+KINDS = ("mqtt", "fluentd", "zeromq", "files")
+FORMATS = {"fluentd": "fluentd", "files": "ndjson"}
 POISON = [b'{"sensor": "s", "time"', b'{"level": "info"}', b"\x1f\x8b\x08 no gzip"]
 
 
@@ -43,16 +49,7 @@ def record(number: int) -> dict[str, object]:
     }
 
 
-def write_config(folder: Path, url: str, kind: str, settings: str, *, form: str) -> Path:
-    config = folder / "ingest.toml"
-    config.write_text(
-        f'url = "{url}"\n[[source]]\nname = "{kind}"\nkind = "{kind}"\ncollection = "{kind}"\n'
-        f'format = "{form}"\ndead_letters = "dead.ndjson"\n[source.{kind}]\n{settings}\n'
-    )
-    return config
-
-
-def stored(url: str, collection: str) -> list[int]:
+def numbers(url: str, collection: str) -> list[int]:
     with Client(url) as client:
         try:
             table = client.query(collection, columns=["n"], metadata=False).table
@@ -61,92 +58,133 @@ def stored(url: str, collection: str) -> list[int]:
     return sorted(table["n"].to_pylist())
 
 
-def dead_payloads(folder: Path) -> set[bytes | None]:
-    return {letter.payload for letter in read_letters(folder / "dead.ndjson")}
-
-
-def count(url: str, collection: str) -> int:
+def stored(url: str) -> int:
     with Client(url) as client:
-        about = client.status()["collections"].get(collection)
-    return about["records"] if about else 0
+        return sum(about["records"] for about in client.status()["collections"].values())
 
 
-@pytest.mark.timeout(300)
-def test_mqtt_killed_and_its_broker_restarted(
+class Senders:
+    """One sender of each kind; every one repeats what was not confirmed, as its protocol has it.
+
+    Attributes:
+        records, poison: what each kind was given.
+    """
+
+    def __init__(self, mosquitto: Mosquitto, log: Path, rng: random.Random) -> None:
+        self._mosquitto, self._log, self._rng = mosquitto, log, rng
+        self._fluentd_port, self._zeromq_port = free_ports(2)
+        self._forwarder = Forwarder(("127.0.0.1", self._fluentd_port))
+        self._requester = Requester(f"tcp://127.0.0.1:{self._zeromq_port}")
+        self.records = dict.fromkeys(KINDS, 0)
+        self.poison: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
+
+    def close(self) -> None:
+        self._forwarder.close()
+        self._requester.close()
+
+    def write_config(self, folder: Path, url: str) -> Path:
+        config = folder / "ingest.toml"
+        kinds = {
+            "mqtt": f'broker = "{self._mosquitto.address}"\ntopics = ["killed/#"]',
+            "fluentd": f'listen = "127.0.0.1:{self._fluentd_port}"',
+            "zeromq": f'pattern = "router"\nbind = ["tcp://127.0.0.1:{self._zeromq_port}"]',
+            "files": f'paths = ["{self._log.name}"]',
+        }
+        config.write_text(
+            f'url = "{url}"\n'
+            + "".join(
+                f'[[source]]\nname = "{kind}"\nkind = "{kind}"\ncollection = "{kind}"\n'
+                f'format = "{FORMATS.get(kind, "json")}"\ndead_letters = "dead.ndjson"\n'
+                f"[source.{kind}]\n{settings}\n"
+                for kind, settings in kinds.items()
+            )
+        )
+        return config
+
+    def send(self, count: int) -> None:
+        """Records of every kind, and now and then something that is none."""
+        for kind in KINDS:
+            first = self.records[kind]
+            fresh = [record(number) for number in range(first, first + count)]
+            self.records[kind] += count
+            bodies = [orjson.dumps(one) for one in fresh]
+            poisonous = self._rng.random() < 0.3
+            if poisonous:
+                # Different each time, so that a letter for each can be asked for.
+                letter = POISON[len(self.poison[kind]) % len(POISON)] + b"%d" % first
+                self.poison[kind].append(letter)
+                bodies.append(letter)
+            if kind == "mqtt":
+                self._mosquitto.publish("killed/a", bodies)
+            elif kind == "zeromq":
+                self._requester.send(bodies)
+            elif kind == "files":
+                with self._log.open("ab") as log:
+                    log.writelines(body + b"\n" for body in bodies)
+            else:
+                events = [msgpack.packb([1_688_169_600, one]) for one in fresh]
+                chunks = [b"".join(events[at : at + 25]) for at in range(0, count, 25)]
+                self._forwarder.send([*chunks, bodies[-1]] if poisonous else chunks)
+
+    def is_done(self, url: str, dead_letters: Path) -> bool:
+        """Whether everything is stored or dead, and every sender has heard of it."""
+        if self._forwarder.waiting or self._requester.waiting:
+            return False
+        letters = list(read_letters(dead_letters)) if dead_letters.exists() else []
+        return all(
+            len(numbers(url, kind)) >= self.records[kind]
+            and {one.payload for one in letters if one.source == kind} == set(self.poison[kind])
+            for kind in KINDS
+        )
+
+
+@pytest.mark.timeout(400)
+def test_killed_twenty_times_at_random_moments(
     url: str, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
+    """One process carries sources of four kinds, so that each kill hits all of them: while they
+    start, while they store, while nothing is left. The MQTT broker is restarted in between."""
     rng = random.Random(7)
-    settings = f'broker = "{mosquitto.address}"\ntopics = ["killed/#"]'
-    config = write_config(tmp_path, url, "mqtt", settings, form="json")
-    process, sent = IngestProcess(config), 0
-
-    def publish(messages: int) -> None:
-        nonlocal sent
-        mosquitto.publish("killed/a", [orjson.dumps(record(sent + at)) for at in range(messages)])
-        sent += messages
-
-    with process:
-        mosquitto.wait_subscribed("killed/#")
-        for round_number in range(len(POISON)):
-            before = count(url, "mqtt")
-            publish(1_500)
-            mosquitto.publish("killed/poison", [POISON[round_number]])
+    senders = Senders(mosquitto, tmp_path / "log.ndjson", rng)
+    config = senders.write_config(tmp_path, url)
+    try:
+        with IngestProcess(config) as process:
+            mosquitto.wait_subscribed("killed/#")
+            for kill in range(KILLS):
+                before = stored(url)
+                senders.send(RECORDS)
+                if kill == KILLS // 2:
+                    mosquitto.restart()
+                if rng.random() < 0.3:
+                    pass_time(rng.uniform(0.0, 1.0))
+                else:
+                    goal = before + rng.randint(1, len(KINDS) * RECORDS)
+                    wait_until(
+                        lambda goal=goal: stored(url) >= goal, "progress", deadline_s=DEADLINE_S
+                    )
+                assert process.is_running(), process.log
+                process.kill()
+                senders.send(RECORDS // 4)
+                process.start()
             wait_until(
-                lambda before=before: count(url, "mqtt") > before,
-                "some are stored",
+                lambda: senders.is_done(url, tmp_path / "dead.ndjson"),
+                "everything",
                 deadline_s=DEADLINE_S,
             )
-            publish(rng.randint(1, 800))
-            if round_number == 1:
-                mosquitto.restart()
-            else:
-                process.kill()
-                publish(200)
-                process.start()
-        wait_until(lambda: stored(url, "mqtt") == list(range(sent)), "all", deadline_s=DEADLINE_S)
-        wait_until(
-            lambda: dead_payloads(tmp_path) == set(POISON), "the poison", deadline_s=DEADLINE_S
-        )
-        process.stop()
+            assert process.stop() == 4, process.log
+    finally:
+        senders.close()
+    for kind in KINDS:
+        assert numbers(url, kind) == list(range(senders.records[kind])), kind
+    audit = run_command("ingest", "audit", "--config", str(config), "--json", folder=tmp_path)
+    (stream,) = orjson.loads(audit.stdout)["files"]
+    done, dead = senders.records["files"], len(senders.poison["files"])
+    assert (stream["stored"], stream["dead"], stream["unaccounted"]) == (done, dead, 0)
+    assert (stream["first"], stream["stop"]) == (0, done + dead)
     left = MqttSource("mqtt", MqttSettings(broker=mosquitto.address, topics=("killed/#",)))
     left.open()
     assert left.poll(0.5) == ()
     left.close()
-
-
-@pytest.mark.timeout(300)
-def test_fluentd_killed(url: str, tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    config = write_config(tmp_path, url, "fluentd", f'listen = "127.0.0.1:{port}"', form="fluentd")
-    process, sender, sent = IngestProcess(config), Forwarder(("127.0.0.1", port)), 0
-
-    def send(chunks: int) -> None:
-        nonlocal sent
-        for _ in range(chunks):
-            events = [[1_688_169_600, record(sent + at)] for at in range(50)]
-            sender.send([b"".join(map(msgpack.packb, events))])
-            sent += len(events)
-
-    try:
-        with process:
-            for poison in POISON:
-                before = count(url, "fluentd")
-                send(40)
-                sender.send([poison])
-                wait_until(
-                    lambda before=before: count(url, "fluentd") > before,
-                    "some are stored",
-                    deadline_s=DEADLINE_S,
-                )
-                process.kill()
-                send(10)
-                process.start()
-            wait_until(lambda: not sender.waiting, "answers", deadline_s=DEADLINE_S)
-            process.stop()
-    finally:
-        sender.close()
-    assert stored(url, "fluentd") == list(range(sent))
-    assert dead_payloads(tmp_path) == set(POISON)
 
 
 @pytest.mark.parametrize(
