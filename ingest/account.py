@@ -28,7 +28,8 @@ class StreamAccount:
         seen: messages that were handed out by the source.
         again: of those, messages that had been handed out before.
         gaps, missing: jumps of the sequence, and how many numbers they passed over (a broker may
-            have deleted or never used them).
+            have deleted or never used them); where the source knows what was acknowledged before
+            this process began (Kafka), also from there to the first message.
         done: messages that are acknowledged.
         dead: messages with a dead letter.
         stored, rejected: records.
@@ -100,10 +101,14 @@ class Account:
             stream.counts["again"] += len(sequences) - len(fresh)
             if not len(fresh):
                 return
+            before = stream.last
+            if messages.expected >= 0:
+                # Others may have gone on with the stream; and this process is not its beginning.
+                before = max(before, messages.expected - 1)
+            elif stream.first < 0:
+                before = int(fresh[0]) - 1
             if stream.first < 0:
-                stream.first, before = int(fresh[0]), int(fresh[0]) - 1
-            else:
-                before = stream.last
+                stream.first = int(fresh[0])
             steps = np.diff(fresh, prepend=before)
             stream.counts["gaps"] += int((steps > 1).sum())
             stream.counts["missing"] += int(fresh[-1]) - before - len(fresh)

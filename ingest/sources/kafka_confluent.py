@@ -256,6 +256,7 @@ class ConfluentSource:
                     keys=keys[whole],
                     produced_ms=produced_ms[whole],
                     receipt=receipt,
+                    expected=receipt.expected,
                 )
             )
         return made

@@ -21,11 +21,14 @@ class Receipt:
     Attributes:
         tenure: during which it was handed out.
         next_offset: the one behind the batch: what is committed.
+        expected: the offset that should come first in the batch: where the one before it ended, or
+            what the group had committed; -1 where that is not known.
     """
 
     place: Place
     tenure: int
     next_offset: int
+    expected: int = -1
 
 
 def stream_name(place: Place) -> str:
@@ -82,8 +85,10 @@ class Positions:
             tenure = self._tenures.get(place)
             if tenure is None or read_in not in (None, tenure):
                 return None
+            before = self._next.get(place)
             self._next[place] = next_offset
-            return Receipt(place, tenure, next_offset)
+            expected = -1 if before is None else max(before, -1)
+            return Receipt(place, tenure, next_offset, expected)
 
     def next_offset(self, place: Place) -> int | None:
         """The first that was not handed out; None where that is not known."""

@@ -296,6 +296,7 @@ class PykafkaSource:
             keys=columns.keys,
             produced_ms=produced_ms,
             receipt=receipt,
+            expected=receipt.expected,
         )
 
     def _commit(self) -> None:

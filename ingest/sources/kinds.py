@@ -1,13 +1,13 @@
 """The kinds of sources by name; a kind's own library is imported only when it is asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from ingest.deadletters import DeadLetterSink
 from ingest.errors import SettingsInvalid, SourceRefused
-from ingest.sources.source import Source
+from ingest.sources.source import Extent, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,18 @@ class Kind:
         needs: what to install when it is.
         letters: `module:callable` for `dead_letters = "topic:NAME"`, called with (the source's
             settings, NAME), gives a `DeadLetterSink`; empty where a kind has no topics.
-        expected: `module:callable` for `zring ingest audit`, called with the source's settings:
-            stream → (first, stop), the half-open range of sequences that were acknowledged.
+        extents: `module:callable` for `zring ingest audit`, called with the source's settings:
+            stream → `Extent`.
+        dead: `module:callable` for the same, called with the settings and the NAME of a topic of
+            dead letters: (source, stream, sequence) of each letter in it.
     """
 
     settings: str
     source: str
     needs: str = "zring"
     letters: str = ""
-    expected: str = ""
+    extents: str = ""
+    dead: str = ""
 
 
 STREAMS = "zring[streams]"
@@ -43,7 +46,8 @@ KINDS: Mapping[str, Kind] = {
         "ingest.sources.kafka:make_kafka_source",
         STREAMS,
         letters="ingest.sources.kafka_letters:KafkaLetters",
-        expected="ingest.sources.kafka_offsets:committed_sequences",
+        extents="ingest.sources.kafka_offsets:ask_extents",
+        dead="ingest.sources.kafka_offsets:letters_of_topic",
     ),
     "mqtt": Kind(
         "ingest.sources.mqtt_settings:MqttSettings", "ingest.sources.mqtt:MqttSource", STREAMS
@@ -95,16 +99,30 @@ def make_topic_letters(kind: str, settings: Any, topic: str) -> DeadLetterSink:
     return made
 
 
-def expected_sequences(kind: str, settings: Any) -> Mapping[str, tuple[int, int]] | None:
-    """Stream → (first, stop) of what a source has acknowledged; None where it cannot say.
+def stream_extents(kind: str, settings: Any) -> Mapping[str, Extent] | None:
+    """What the broker of a source has, and how far it was acknowledged; None where none can say.
 
     Raises:
         SourceRefused: its library is not installed, or it does not answer.
     """
-    place = _kind(kind).expected
+    place = _kind(kind).extents
     if not place:
         return None
-    found: Mapping[str, tuple[int, int]] = _made(kind, place, settings)
+    found: Mapping[str, Extent] = _made(kind, place, settings)
+    return found
+
+
+def topic_letters(kind: str, settings: Any, topic: str) -> Iterable[tuple[str, str, int]]:
+    """Source, stream and sequence of each dead letter in a topic.
+
+    Raises:
+        SettingsInvalid: the kind has no topics.
+        SourceRefused: its library is not installed, or the topic cannot be read.
+    """
+    place = _kind(kind).dead
+    if not place:
+        raise SettingsInvalid(f"a source of kind {kind!r} has no topics of dead letters")
+    found: Iterable[tuple[str, str, int]] = _made(kind, place, settings, topic)
     return found
 
 

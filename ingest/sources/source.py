@@ -26,6 +26,8 @@ class Messages:
         produced_ms: int64[n], milliseconds since the epoch, when the source took each message;
             the moment of the poll where the protocol does not say.
         receipt: what the source needs to acknowledge them; nobody else looks into it.
+        expected: the sequence that should come first, by what was acknowledged before, also by
+            another process; -1 where the source does not know. What lies between is missing.
     """
 
     stream: str
@@ -34,9 +36,26 @@ class Messages:
     keys: Sequence[bytes | None]
     produced_ms: Int64s
     receipt: object = None
+    expected: int = -1
 
     def __len__(self) -> int:
         return len(self.payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a broker has of one stream, and how far that was acknowledged, by whomever.
+
+    Attributes:
+        begin, end: half-open range of the sequences that it still has.
+        committed: the first sequence that is not acknowledged; None before any was.
+        is_whole: whether the stream was read from its beginning; else nobody knows from where.
+    """
+
+    begin: int
+    end: int
+    committed: int | None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from ingest.demo.nodes import LocalCluster
-from ingest.sources.kafka_offsets import committed_sequences
+from ingest.sources.kafka_offsets import ask_extents
 from ingest.sources.kafka_settings import KafkaSettings
 from node.client import Client
 from node.errors import NotFound
@@ -74,9 +74,7 @@ class Topic:
     def acknowledged(self) -> int:
         """How many messages the group has committed."""
         settings = KafkaSettings((self.broker.address,), (self.name,), self.name)
-        ranges = committed_sequences(settings)
-        assert ranges is not None, "the group began at the beginning"
-        return sum(stop - first for first, stop in ranges.values())
+        return sum(extent.committed or 0 for extent in ask_extents(settings).values())
 
     def write_config(self, folder: Path, url: str, client: str) -> Path:
         """Settings of an ingest process; processes of one topic share a group."""
@@ -135,6 +133,8 @@ def judge(cluster: LocalCluster, topic: Topic, config: Path) -> None:
     assert sum(entry["stop"] - entry["first"] for entry in streams) == (
         topic.records + topic.poison
     ), streams
+    assert all(entry["committed"] == entry["end"] for entry in streams), streams
+    assert all(entry["waiting"] == entry["deleted"] == entry["gap"] == 0 for entry in streams)
     assert stored_numbers(cluster, topic.name) == list(range(topic.records))
 
 

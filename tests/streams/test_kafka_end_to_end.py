@@ -17,7 +17,7 @@ from node.client import Client
 from node.errors import NotFound
 from tests.cluster.material import free_ports, make_places
 from tests.streams.broker import Broker
-from tests.streams.ingesting import IngestProcess
+from tests.streams.ingesting import IngestProcess, run_command
 from tests.streams.kafka_ingest import Topic, judge, processes, stored_numbers
 from tests.streams.mosquitto import Mosquitto
 from tests.streams.waiting import pass_time, wait_until
@@ -183,6 +183,39 @@ def test_dead_letters_go_to_a_topic_with_what_is_known_of_them(
         assert headers["zring-source"] == "poisoned" and headers["zring-reason"]
         assert headers["zring-stream"] == "poisoned/0"
         assert letter.value() == produced[int(headers["zring-sequence"])]
+    judge(cluster, topic, config)  # the audit reads the letters' headers
+
+
+def test_an_audit_says_what_waits_and_what_the_broker_gave_up(
+    kafka_42: Broker, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """Messages that are deleted while nobody reads are in no store, and nothing says so but this:
+    also the account of the process that goes on behind them."""
+    topic = Topic(kafka_42, "given-up", kafka_partitions=1, seed=6)
+    config = topic.write_config(tmp_path / "a", cluster.urls[0], "confluent")
+    topic.produce(100, poison_share=0.0)
+    process = IngestProcess(config, "--json")
+    with process:
+        wait_done(topic)
+        end_well([process])
+    topic.produce(50, poison_share=0.0)
+
+    def audit() -> tuple[int, dict[str, int]]:
+        done = run_command("ingest", "audit", "--config", str(config), "--json", folder=tmp_path)
+        (found,) = orjson.loads(done.stdout)["given-up"]
+        return done.returncode, {name: found[name] for name in ("begin", "waiting", "deleted")}
+
+    assert audit() == (0, {"begin": 0, "waiting": 50, "deleted": 0})
+    kafka_42.delete_records("given-up", before=130)
+    assert audit() == (4, {"begin": 130, "waiting": 20, "deleted": 30})
+    said = len(process.log)
+    with process:
+        wait_done(topic)
+        end_well([process])
+    last = orjson.loads(process.log[said:].splitlines()[-1])
+    assert (last["seen"], last["gaps"], last["missing"]) == (20, 1, 30)
+    shown = run_command("ingest", "audit", "--config", str(config), folder=tmp_path)
+    assert shown.returncode == 0 and "committed" in shown.stdout
 
 
 def moment(second: int) -> bytes:

@@ -179,7 +179,7 @@ def test_killed_twenty_times_at_random_moments(
     audit = run_command("ingest", "audit", "--config", str(config), "--json", folder=tmp_path)
     (stream,) = orjson.loads(audit.stdout)["files"]
     done, dead = senders.records["files"], len(senders.poison["files"])
-    assert (stream["stored"], stream["dead"], stream["unaccounted"]) == (done, dead, 0)
+    assert (stream["stored"], stream["dead"], stream["gap"]) == (done, dead, 0)
     assert (stream["first"], stream["stop"]) == (0, done + dead)
     left = MqttSource("mqtt", MqttSettings(broker=mosquitto.address, topics=("killed/#",)))
     left.open()

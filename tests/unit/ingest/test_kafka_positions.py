@@ -38,7 +38,18 @@ def test_what_was_read_in_an_old_tenure_does_not_go_out():
     assert book.hand_out(A, 5) is None
     second = book.hold(A, 0)
     assert book.hand_out(A, 5, read_in=first) is None
-    assert book.hand_out(A, 5, read_in=second) == Receipt(A, second, 5)
+    assert book.hand_out(A, 5, read_in=second) == Receipt(A, second, 5, 0)
+
+
+def test_a_batch_says_what_should_come_first():
+    """The committed offset after a start or a rebalance, then where the batch before ended."""
+    book = Positions()
+    book.hold(A, 10)
+    assert book.hand_out(A, 20).expected == 10
+    assert book.hand_out(A, 25).expected == 20
+    book.hold(B, None)
+    assert book.hand_out(B, 7).expected == -1
+    assert book.hand_out(B, 9).expected == 7
 
 
 def test_a_lost_stream_is_told_once():
