@@ -6,6 +6,10 @@
 #   --controller-port N    (default: the port after --port)
 #   --data FOLDER          messages, log and process number (default .kafka/VERSION in the checkout)
 #   --sasl-port N --user NAME:PASSWORD   a second listener that asks for this user (SASL PLAIN)
+#   --tls-port N --certs FOLDER          one with TLS that asks for a client's certificate; the folder
+#                          is one of `zring certs`, with a node that is called broker
+#   --sasl-tls-port N      one with TLS that asks for a user (SASL PLAIN with --user; SCRAM-SHA-256 and
+#                          -512 for users that `kafka-configs` or an admin client makes)
 #
 # `start` fetches the pinned jars once (Maven, into deploy/jvm/jars), formats the folder once and
 # waits until the broker answers; `stop` ends it and keeps the messages; `fetch` only fetches.
@@ -22,6 +26,7 @@ fail() {
 command=$1
 shift
 version=4.2 port=9092 controller_port="" data="" sasl_port="" user=""
+tls_port="" sasl_tls_port="" certs=""
 while [[ $# -gt 0 ]]; do
     [[ $# -ge 2 ]] || fail "$1 needs a value"
     case $1 in
@@ -31,6 +36,9 @@ while [[ $# -gt 0 ]]; do
     --data) data=$2 ;;
     --sasl-port) sasl_port=$2 ;;
     --user) user=$2 ;;
+    --tls-port) tls_port=$2 ;;
+    --sasl-tls-port) sasl_tls_port=$2 ;;
+    --certs) certs=$2 ;;
     *) fail "$1 is no option; the options are at the top of $0" ;;
     esac
     shift 2
@@ -59,19 +67,19 @@ answers() {
 }
 
 write_settings() {
-    local listeners="PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port"
-    local advertised="PLAINTEXT://127.0.0.1:$port"
-    if [[ -n $sasl_port ]]; then
-        listeners+=",SASL_PLAINTEXT://127.0.0.1:$sasl_port"
-        advertised+=",SASL_PLAINTEXT://127.0.0.1:$sasl_port"
-    fi
+    local listeners="CONTROLLER://127.0.0.1:$controller_port" advertised="" kind
+    local -A ports=([PLAINTEXT]=$port [SASL_PLAINTEXT]=$sasl_port [SSL]=$tls_port [SASL_SSL]=$sasl_tls_port)
+    for kind in PLAINTEXT SASL_PLAINTEXT SSL SASL_SSL; do
+        [[ -n ${ports[$kind]} ]] || continue
+        advertised+="${advertised:+,}$kind://127.0.0.1:${ports[$kind]}"
+    done
     cat <<SETTINGS
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller_port
 controller.listener.names=CONTROLLER
-listeners=$listeners
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listeners=$listeners,$advertised
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 advertised.listeners=$advertised
 log.dirs=$data/log
 num.partitions=4
@@ -86,13 +94,38 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 SETTINGS
-    if [[ -n $sasl_port ]]; then
-        [[ $user == ?*:?* ]] || fail "--sasl-port needs --user NAME:PASSWORD"
-        cat <<SETTINGS
-sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_${user%%:*}="${user#*:}";
-SETTINGS
+    [[ -z $sasl_port ]] || user_settings sasl_plaintext PLAIN
+    [[ -z $tls_port ]] || tls_settings ssl required
+    if [[ -n $sasl_tls_port ]]; then
+        user_settings sasl_ssl PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+        tls_settings sasl_ssl none
     fi
+}
+
+# Who may come in by a listener: one user with PLAIN, those that the cluster keeps with SCRAM.
+user_settings() {
+    local scope=listener.name.$1 modules=org.apache.kafka.common.security number
+    [[ $user == ?*:?* ]] || fail "--sasl-port and --sasl-tls-port need --user NAME:PASSWORD"
+    cat <<SETTINGS
+$scope.sasl.enabled.mechanisms=$2
+$scope.plain.sasl.jaas.config=$modules.plain.PlainLoginModule required user_${user%%:*}="${user#*:}";
+SETTINGS
+    for number in 256 512; do
+        [[ $2 != *SCRAM-SHA-$number* ]] ||
+            echo "$scope.scram-sha-$number.sasl.jaas.config=$modules.scram.ScramLoginModule required;"
+    done
+}
+
+# The broker's certificate and key in one file, as Kafka reads PEM, and the authority of clients.
+tls_settings() {
+    local scope=listener.name.$1
+    cat <<SETTINGS
+$scope.ssl.keystore.type=PEM
+$scope.ssl.keystore.location=$data/broker.pem
+$scope.ssl.truststore.type=PEM
+$scope.ssl.truststore.location=$certs/ca.pem
+$scope.ssl.client.auth=$2
+SETTINGS
 }
 
 start() {
@@ -104,6 +137,10 @@ start() {
     fi
     fetch
     mkdir -p "$data"
+    if [[ -n $tls_port$sasl_tls_port ]]; then
+        [[ -f $certs/broker.pem ]] || fail "--certs needs a folder that zring certs FOLDER --node broker has made"
+        (umask 077 && cat "$certs/broker-key.pem" "$certs/broker.pem" >"$data/broker.pem")
+    fi
     write_settings >"$data/server.properties"
     local java=(java -cp "$jars/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn)
     if [[ ! -f $data/log/meta.properties ]]; then

@@ -57,7 +57,8 @@ def check_topics(
             except KafkaException as error:
                 asker.poll(0)  # lets the reasons be told
                 raise_refusal(errors, settings, who=who)
-                if time.monotonic() > deadline_s:
+                hopeless = any(one.code() == KafkaError._SSL for one in errors)
+                if hopeless or time.monotonic() > deadline_s:
                     reasons = [error_text(one) for one in errors] or [error_text(error)]
                     raise SourceRefused(
                         f"{who}: no broker at {', '.join(settings.addresses())} answers "

@@ -186,11 +186,16 @@ class PahoConnection:
             self.stop()
             raise SourceRefused(
                 f"mqtt.broker={settings.broker} did not answer like an MQTT 5 broker within "
-                f"{OPEN_TIMEOUT_S:g} s; does it want TLS (mqtts://)?"
+                f"{OPEN_TIMEOUT_S:g} s; {self._doubt()}"
             )
         if isinstance(self._trouble, SourceRefused):
             self.stop()
             raise self._trouble
+
+    def _doubt(self) -> str:
+        if not self._settings.wants_tls:
+            return "does it want TLS (mqtts://)?"
+        return "does it ask for a certificate (tls_cert, tls_key), and is it MQTT 5?"
 
     def _prepare(self) -> None:
         settings = self._settings

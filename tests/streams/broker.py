@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    NewTopic,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from tests.cluster.material import free_ports
+from tests.streams.certificates import make_certs
 from tests.streams.waiting import wait_until
 
 COMMAND = Path(__file__).parents[2] / "deploy" / "jvm" / "kafka.sh"
@@ -28,17 +35,25 @@ class Broker:
     Attributes:
         address: `HOST:PORT` for clients.
         sasl_address: the same, for those who say who they are (`USER`, `PASSWORD`).
+        tls_address: the same with TLS, for those who show a certificate.
+        sasl_tls_address: the same with TLS, for those who say who they are.
+        certs: folder of certificates: `ca`, `broker`, and `reader` for a client.
     """
 
     def __init__(self, version: str, folder: Path) -> None:
         self.version, self.folder = version, folder
-        port, controller_port, sasl_port = free_ports(3)
+        port, controller_port, sasl_port, tls_port, sasl_tls_port = free_ports(5)
+        self.certs = make_certs(folder / "certs", "broker", "reader")
+        self.tls_address = f"127.0.0.1:{tls_port}"
+        self.sasl_tls_address = f"127.0.0.1:{sasl_tls_port}"
         self.address = f"127.0.0.1:{port}"
         self.sasl_address = f"127.0.0.1:{sasl_port}"
         self._options = [
             *("--version", version, "--port", str(port)),
             *("--controller-port", str(controller_port), "--data", str(folder)),
             *("--sasl-port", str(sasl_port), "--user", f"{USER}:{PASSWORD}"),
+            *("--tls-port", str(tls_port), "--sasl-tls-port", str(sasl_tls_port)),
+            *("--certs", str(self.certs)),
         ]
 
     def start(self) -> None:
@@ -72,6 +87,14 @@ class Broker:
         admin = self.admin()  # its answers end with it
         for made in admin.create_topics([topic]).values():
             made.result(ANSWER_DEADLINE_S)
+
+    def admit(self, user: str, password: str, mechanism: ScramMechanism) -> None:
+        """Make a user that says who it is by SCRAM."""
+        admin = self.admin()
+        salted = ScramCredentialInfo(mechanism, 4_096)
+        wanted = UserScramCredentialUpsertion(user, salted, password.encode())
+        for done in admin.alter_user_scram_credentials([wanted]).values():
+            done.result(ANSWER_DEADLINE_S)
 
     def delete_records(self, topic: str, *, before: int) -> None:
         """Give up the messages of Kafka partition 0 before an offset, as retention does."""

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.cluster.material import free_ports
+from tests.streams.certificates import make_certs
 from tests.streams.waiting import wait_until
 
 USER, PASSWORD = "zring", "secret"
@@ -26,11 +27,15 @@ class Mosquitto:
     Attributes:
         address: `HOST:PORT`; everybody may come in.
         guarded_address: the same, for those who say who they are (`USER`, `PASSWORD`).
+        tls_address: the same with TLS, for those who also show a certificate.
+        certs: folder of certificates: `ca`, `broker`, and `reader` for a client.
     """
 
     def __init__(self, folder: Path, *, host: str = "127.0.0.1", within: Iterable[str] = ()):
         self.folder, self._host, self._within = folder, host, tuple(within)
-        self._port, guarded_port = free_ports(2)
+        self._port, guarded_port, tls_port = free_ports(3)
+        self.certs = make_certs(folder / "certs", f"broker={host}", "reader")
+        self.tls_address = f"mqtts://{host}:{tls_port}"
         self.address = f"{host}:{self._port}"
         self.guarded_address = f"{host}:{guarded_port}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +53,13 @@ class Mosquitto:
             f"listener {guarded_port} {host}\n"
             "allow_anonymous false\n"
             f"password_file {users}\n"
+            f"listener {tls_port} {host}\n"
+            "allow_anonymous false\n"
+            f"password_file {users}\n"
+            f"cafile {self.certs / 'ca.pem'}\n"
+            f"certfile {self.certs / 'broker.pem'}\n"
+            f"keyfile {self.certs / 'broker-key.pem'}\n"
+            "require_certificate true\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -8,12 +8,20 @@ from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import ScramMechanism
 
 from ingest.errors import SourceLost, SourceRefused
 from ingest.sources.kafka_confluent import ConfluentSource
+from ingest.sources.kafka_offsets import ask_extents
 from ingest.sources.kafka_pykafka import PykafkaSource
 from ingest.sources.kafka_settings import KafkaSettings
-from ingest.sources.source import POLL_BYTES_MAX, POLL_MESSAGES_MAX, Messages, Source
+from ingest.sources.source import (
+    POLL_BYTES_MAX,
+    POLL_MESSAGES_MAX,
+    Extent,
+    Messages,
+    Source,
+)
 from tests.streams.broker import ANSWER_DEADLINE_S, PASSWORD, USER, Broker
 from tests.streams.contract import SourceContract
 from tests.streams.waiting import wait_until
@@ -315,6 +323,47 @@ def test_what_cannot_work_is_refused_in_one_line(
     client: str, broker: Broker, topic: str, settings: dict[str, Any], reason: str
 ) -> None:
     refuse(make(client, broker, topic, **settings), reason)
+
+
+@pytest.mark.parametrize(("client", "version"), [("confluent", "4.2"), ("pykafka", "3.9")])
+def test_tls_both_sides_show_a_certificate(client: str, broker: Broker, topic: str) -> None:
+    broker.produce(topic, [b"x"])
+    place = {"brokers": (broker.tls_address,), "tls": True}
+    own = {"tls_cert": broker.certs / "reader.pem", "tls_key": broker.certs / "reader-key.pem"}
+    trust = {"tls_ca": broker.certs / "ca.pem"}
+    with closing(make(client, broker, topic, **place, **own, **trust)) as source:
+        source.open()
+        assert bodies(read(source, 1)) == [b"x"]
+    refuse(make(client, broker, topic, **place, **own), "certificate")  # the system's authorities
+    refuse(make(client, broker, topic, **place, **trust), broker.tls_address)  # no certificate
+    refuse(make(client, broker, topic, **{**place, "tls": False}), broker.tls_address)
+
+
+@pytest.mark.parametrize("version", ["4.2"])
+def test_users_are_checked_over_tls(broker: Broker, topic: str) -> None:
+    """Every mechanism that needs no server of its own; pykafka 2.8 knows none of them."""
+    broker.produce(topic, [b"x"])
+    salted = {
+        "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
+        "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
+    }
+    for mechanism, how in salted.items():
+        broker.admit(mechanism, PASSWORD, how)
+    place = {
+        "brokers": (broker.sasl_tls_address,), "tls": True, "tls_ca": broker.certs / "ca.pem"
+    }  # fmt: skip
+    for mechanism, user in {"PLAIN": USER, **{name: name for name in salted}}.items():
+        known = {**place, "sasl_mechanism": mechanism, "sasl_user": user}
+        right = {**known, "sasl_password": PASSWORD, "group": f"{topic}-{mechanism}"}
+        with closing(make("confluent", broker, topic, **right)) as source:
+            source.open()
+            (messages,) = read(source, 1)
+            source.acknowledge(messages)
+        settings = KafkaSettings(topics=(topic,), **right)
+        assert ask_extents(settings) == {f"{topic}/0": Extent(begin=0, end=1, committed=1)}
+        wrong = make("confluent", broker, topic, **known, sasl_password="wrong")
+        refuse(wrong, "does not know this user or password")
+        refuse(make("pykafka", broker, topic, **right), "pykafka knows no SASL")
 
 
 @pytest.mark.parametrize("version", ["4.2"])

@@ -178,6 +178,26 @@ def test_user_and_password(mosquitto: Mosquitto, open_source: Open) -> None:
         open_source("user", "user/#", **guarded, password="wrong")
 
 
+# paho leaves the socket of a handshake that failed to the garbage collector.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
+def test_tls_with_a_certificate_and_a_password(mosquitto: Mosquitto, open_source: Open) -> None:
+    certs = mosquitto.certs
+    known = {"broker": mosquitto.tls_address, "user": USER, "password": PASSWORD}
+    trust = {"tls_ca": certs / "ca.pem"}
+    own = {"tls_cert": certs / "reader.pem", "tls_key": certs / "reader-key.pem"}
+    source = open_source("tls", "tls/#", **known, **trust, **own)
+    mosquitto.publish("tls/a", bodies(1, 2, 3))
+    assert received(source, 3) == bodies(1, 2, 3)
+    with pytest.raises(SourceRefused, match="certificate verify failed"):
+        open_source("tls", "tls/#", **known, **own)  # the system's authorities
+    with pytest.raises(SourceRefused, match="refused the connection"):
+        open_source("tls", "tls/#", **{**known, "password": "wrong"}, **trust, **own)
+    with pytest.raises(SourceRefused, match="does it ask for a certificate"):
+        open_source("tls", "tls/#", **known, **trust)
+
+
 def test_who_is_not_there_is_named(open_source: Open) -> None:
     with pytest.raises(SourceRefused, match=r"mqtt\.broker=127\.0\.0\.1:1 cannot be reached"):
         open_source("nobody", "a", broker="127.0.0.1:1")
