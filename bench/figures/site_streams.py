@@ -7,7 +7,7 @@ import orjson
 
 from bench.finding import Finding
 from bench.forward_sender import send_chunks
-from bench.ingest_process import IngestProcess, Pace
+from bench.ingest_process import IngestProcess, pace_finding, source_settings
 from bench.mosquitto_broker import MosquittoBroker
 from bench.server_process import free_port
 from bench.session import Session
@@ -15,7 +15,6 @@ from bench.stream_bodies import json_bodies
 
 MQTT_RECORDS, FLUENTD_RECORDS = 200_000, 500_000
 EVENTS_PER_CHUNK = 500
-MEMORY_MB_BAR = 300.0
 
 
 def run_mqtt(session: Session) -> list[Finding]:
@@ -23,13 +22,15 @@ def run_mqtt(session: Session) -> list[Finding]:
     bodies = list(json_bodies(session.stations(), MQTT_RECORDS))
     with session.second_cluster(nodes=4, replicas=2) as cluster, MosquittoBroker() as broker:
         cluster.spoil()
-        settings = _settings("mqtt", "json", f'broker = "{broker.address}"\ntopics = ["meters/#"]')
+        settings = source_settings(
+            "mqtt", "json", f'broker = "{broker.address}"\ntopics = ["meters/#"]'
+        )
         broker.begin_session("zring-mqtt", "meters/#")
         session.say("filling the session")
         broker.fill("meters/a", bodies)
         with IngestProcess(settings, url=cluster.url()) as ingest:
             pace = ingest.wait_stored(MQTT_RECORDS)
-    return [_finding("streams-mqtt", "QoS 1, one JSON record a message", pace, 10_000)]
+    return [pace_finding("streams-mqtt", "QoS 1, one JSON record a message", pace, 10_000)]
 
 
 def run_fluentd(session: Session) -> list[Finding]:
@@ -38,7 +39,7 @@ def run_fluentd(session: Session) -> list[Finding]:
     port = free_port()
     with session.second_cluster(nodes=4, replicas=2) as cluster:
         cluster.spoil()
-        settings = _settings("fluentd", "fluentd", f'listen = "127.0.0.1:{port}"')
+        settings = source_settings("fluentd", "fluentd", f'listen = "127.0.0.1:{port}"')
         sender = multiprocessing.get_context("spawn").Process(
             target=send_chunks, args=(port, frames), daemon=True
         )
@@ -47,7 +48,7 @@ def run_fluentd(session: Session) -> list[Finding]:
             pace = ingest.wait_stored(FLUENTD_RECORDS)
             sender.join()
     work = f"PackedForward with acknowledgements, {EVENTS_PER_CHUNK} events a chunk"
-    return [_finding("streams-fluentd", work, pace, 50_000)]
+    return [pace_finding("streams-fluentd", work, pace, 50_000)]
 
 
 def _frames(session: Session) -> list[bytes]:
@@ -65,19 +66,3 @@ def _frames(session: Session) -> list[bytes]:
         )
         for start in range(0, len(events), EVENTS_PER_CHUNK)
     ]
-
-
-def _settings(kind: str, form: str, own: str) -> str:
-    return (
-        f'[[source]]\nname = "{kind}"\nkind = "{kind}"\ncollection = "{kind}"\n'
-        f'format = "{form}"\n[source.{kind}]\n{own}\n'
-    )
-
-
-def _finding(figure: str, work: str, pace: Pace, bar: float) -> Finding:
-    return Finding(
-        figure, f"{work}, four nodes, two replicas, one process", pace.rate, "records/s",
-        f"≥ {bar:,.0f}/s and memory ≤ {MEMORY_MB_BAR:g} MB",
-        pace.rate >= bar and pace.memory_mb <= MEMORY_MB_BAR, better="higher",
-        details={"memory of the process, MB": pace.memory_mb, "its CPU a record, µs": pace.cpu_us},
-    )  # fmt: skip

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from bench.finding import Finding
-from bench.ingest_process import IngestProcess, Pace
+from bench.ingest_process import IngestProcess, Pace, pace_finding, source_settings
 from bench.kafka_broker import KafkaBroker
 from bench.session import Session
 from bench.stream_bodies import batch_bodies, json_bodies
@@ -17,7 +17,6 @@ PYKAFKA_RECORDS = 150_000
 BATCH = 500
 KAFKA_PARTITIONS = 4
 BARE_TIMEOUT_S = 120.0
-MEMORY_MB_BAR = 300.0
 
 
 def run_kafka(session: Session) -> list[Finding]:
@@ -33,8 +32,10 @@ def run_kafka(session: Session) -> list[Finding]:
         batches = batch_bodies(dataset, len(dataset), records=BATCH)
         batched = _stored(cluster, broker, batches, len(dataset), format_name="msgpack")
     return [
-        _finding("one JSON record a message, confluent-kafka", single, 40_000, "≥ 40,000"),
-        _finding(f"msgpack batches of {BATCH}, confluent-kafka", batched, 150_000, "≥ 150,000"),
+        pace_finding("streams-kafka", "one JSON record a message, confluent-kafka", single, 40_000),
+        pace_finding(
+            "streams-kafka", f"msgpack batches of {BATCH}, confluent-kafka", batched, 150_000
+        ),
     ]
 
 
@@ -58,9 +59,11 @@ def run_pykafka(session: Session) -> list[Finding]:
         "streams-pykafka", "one JSON record a message, pykafka, two replicas", single.rate,
         "records/s", "≥ 90 % of a bare pykafka loop", single.rate >= 0.9 * bare, better="higher",
         references={"bare pykafka loop": bare}, compared="bare pykafka loop",
-        details=_details(single),
+        details=single.details(),
     )  # fmt: skip
-    batch = _finding(f"msgpack batches of {BATCH}, pykafka", batched, 100_000, "≥ 100,000")
+    batch = pace_finding(
+        "streams-pykafka", f"msgpack batches of {BATCH}, pykafka", batched, 100_000
+    )
     return [alone, batch]
 
 
@@ -79,41 +82,19 @@ def _stored(
     broker.create(TOPIC, kafka_partitions=KAFKA_PARTITIONS)
     broker.fill(TOPIC, bodies)
     name = f"{client}-{format_name}"
-    settings = f"""
-[[source]]
-name = "{name}"
-kind = "kafka"
-collection = "{name}"
-format = "{format_name}"
-[source.kafka]
-brokers = ["{broker.address}"]
-topics = ["{TOPIC}"]
-group = "{name}"
-client = "{client}"
-[source.mapping]
-time_format = "{"epoch-us" if format_name == "msgpack" else ""}"
-"""
-    if format_name == "json":
-        settings = settings.partition("[source.mapping]")[0]
+    settings = source_settings(
+        "kafka",
+        format_name,
+        f'brokers = ["{broker.address}"]\ntopics = ["{TOPIC}"]\n'
+        f'group = "{name}"\nclient = "{client}"',
+        name=name,
+        mapping='time_format = "epoch-us"' if format_name == "msgpack" else "",
+    )
     with IngestProcess(settings, url=cluster.url()) as ingest:
         pace = ingest.wait_stored(records)
     if not keep:
         broker.delete(TOPIC)
     return pace
-
-
-def _finding(work: str, pace: Pace, bar: float, words: str) -> Finding:
-    client = "pykafka" if "pykafka" in work else "kafka"
-    return Finding(
-        f"streams-{client}", f"{work}, four nodes, two replicas, one process", pace.rate,
-        "records/s", f"{words}/s and memory ≤ {MEMORY_MB_BAR:g} MB",
-        pace.rate >= bar and pace.memory_mb <= MEMORY_MB_BAR, better="higher",
-        details=_details(pace),
-    )  # fmt: skip
-
-
-def _details(pace: Pace) -> dict[str, float | str]:
-    return {"memory of the process, MB": pace.memory_mb, "its CPU a record, µs": pace.cpu_us}
 
 
 def _bare_pykafka(address: str, messages: int) -> float:
