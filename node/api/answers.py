@@ -12,10 +12,14 @@ from node.api.formats import ARROW, GEOJSON
 from node.api.links import base_url, collection_path, link, next_target
 from node.api.questions import Question, digest_of
 from node.api.state import State
+from node.codec.arrow import rows_to_pieces
 from node.codec.geojson import rows_to_collection
 from node.codec.json_columns import number_texts
+from node.pieces import Pieces
 from node.query import Answer
 
+JOINED_ROWS_MAX = 1_000
+"""Arrow of more is sent in pieces: copying some hundred kilobytes costs more than their calls."""
 INLINE_ROWS_MAX = 20_000
 """Pages up to this are encoded on the event loop (some 10 ms); others would stop it too long."""
 
@@ -34,6 +38,12 @@ async def answer_page(
         digest = digest_of(request.rel_url.raw_path, question)
         following = next_target(request, question.pairs, answer.resume, digest)
         headers["Link"] = f'<{following}>; rel="next"'
+    headers["Content-Type"] = form.media_type
+    state.metrics.rows_sent += len(answer.rows)
+    if form is ARROW and len(answer.rows) > JOINED_ROWS_MAX:
+        pieces = Pieces(*rows_to_pieces(answer.rows), content_type=form.media_type)
+        state.metrics.bytes_sent += pieces.length
+        return web.Response(body=pieces, headers=headers)
     if form.encode is not None:
         encode = partial(form.encode, answer.rows)
     else:
@@ -42,8 +52,6 @@ async def answer_page(
     inline = form is ARROW or len(answer.rows) <= INLINE_ROWS_MAX
     body = encode() if inline else await asyncio.to_thread(encode)
     state.metrics.bytes_sent += len(body)
-    state.metrics.rows_sent += len(answer.rows)
-    headers["Content-Type"] = form.media_type
     return web.Response(body=body, headers=headers)
 
 

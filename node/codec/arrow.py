@@ -38,21 +38,26 @@ def rows_to_batch(rows: Rows) -> pa.RecordBatch:
     return _batch_and_head(rows)[0]
 
 
-def rows_to_stream(rows: Rows) -> bytes:
-    """The rows as a complete Arrow IPC stream of one batch.
+def rows_to_pieces(rows: Rows) -> list[bytes | bytearray | memoryview]:
+    """The rows as a complete Arrow IPC stream of one batch, in pieces to be sent in this order.
 
-    Cost: 10 µs and one copy where no value is null and all are numbers; else 15 µs and two. A
-    stream writer would cost 40 µs more, which is a lot beside a query of a hundred rows; its
-    output is the same.
+    Cost: 10 µs where no value is null and all are numbers, and no copy of what is one; else 15 µs
+    and one copy. A stream writer would cost 40 µs more, which is a lot beside a query of a hundred
+    rows; its output is the same.
     """
     pieces = _plain_pieces(rows)
     if pieces is not None:
-        return b"".join(pieces)
+        return pieces
     batch, head = _batch_and_head(rows)
-    return b"".join((head, batch.serialize(), _END_OF_STREAM))
+    return [head, memoryview(batch.serialize()), _END_OF_STREAM]
 
 
-def _plain_pieces(rows: Rows) -> list[Any] | None:
+def rows_to_stream(rows: Rows) -> bytes:
+    """The pieces joined."""
+    return b"".join(rows_to_pieces(rows))
+
+
+def _plain_pieces(rows: Rows) -> list[bytes | bytearray | memoryview] | None:
     """The stream as buffers; None for rows that need Arrow's own writer."""
     count, sensor = len(rows), rows.sensor
     columns = rows.values.values()
@@ -67,11 +72,11 @@ def _plain_pieces(rows: Rows) -> list[Any] | None:
         return None
     names = tuple(rows.values)
     form, head = _plain_layout(names, tuple([column.type.id for column in columns]))
-    numbers: list[Any] = [
-        np.ascontiguousarray(rows.time),
-        rows.lon / E7_PER_DEGREE,
-        rows.lat / E7_PER_DEGREE,
-        np.ascontiguousarray(rows.version),
+    numbers = [
+        _bytes_of(rows.time),
+        _bytes_of(rows.lon / E7_PER_DEGREE),
+        _bytes_of(rows.lat / E7_PER_DEGREE),
+        _bytes_of(rows.version),
     ]
     numbers += [
         memoryview(column.buffers()[1])[8 * column.offset : 8 * (column.offset + count)]
@@ -79,6 +84,10 @@ def _plain_pieces(rows: Rows) -> list[Any] | None:
     ]
     pieces = form.pieces(count, offsets, texts[:stop], numbers)
     return [head, *pieces, _END_OF_STREAM]
+
+
+def _bytes_of(column: npt.NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(column).data.cast("B")
 
 
 @lru_cache(maxsize=1_024)

@@ -15,7 +15,6 @@ Source: Arrow columnar format, "Encapsulated message format"; Message.fbs.
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -59,7 +58,9 @@ class BatchForm:
             buffers=struct.Struct(f"<{2 * buffers}q"),
         )
 
-    def pieces(self, count: int, offsets: Any, texts: Any, numbers: Sequence[Any]) -> list[Any]:
+    def pieces(
+        self, count: int, offsets: memoryview, texts: memoryview, numbers: Sequence[memoryview]
+    ) -> list[bytes | bytearray | memoryview]:
         """The message as buffers, to be sent one behind the other.
 
         Args:
@@ -67,7 +68,7 @@ class BatchForm:
             offsets, texts: of the first column; int32[count + 1] from 0, and bytes.
             numbers: the other columns, eight bytes a row each.
         """
-        pieces: list[Any] = [b"", offsets]
+        pieces: list[bytes | bytearray | memoryview] = [b"", offsets]
         at = 4 * (count + 1)
         places = [0, 0, 0, at]
         if padding := -at % ALIGNMENT:

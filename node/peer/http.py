@@ -40,6 +40,7 @@ from node.peer.refusals import Listener, Refusals
 from node.peer.session import UNKNOWN, Session, Sessions, SessionUnknown, Speakers
 from node.peer.transport import Handler, Message
 from node.peer.wire import decode_reply, decode_request, encode_error, encode_message
+from node.pieces import Pieces
 from zring.errors import ZringError
 
 log = logging.getLogger("zring.peer")
@@ -72,24 +73,8 @@ _COUNTED = (
 )  # fmt: skip
 
 
-class _Pieces(aiohttp.payload.Payload):
-    """A request or reply body in pieces, sent without joining them first."""
-
-    _value: tuple[bytes | memoryview, ...]
-
-    def __init__(self, *pieces: bytes | memoryview) -> None:
-        super().__init__(pieces, content_type=MEDIA_TYPE)
-        self.length = self._size = sum(len(piece) for piece in pieces)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """For aiohttp's own messages only."""
-        return f"{self._size} bytes"
-
-    async def write(self, writer: Any) -> None:
-        """Send the pieces one after the other."""
-        for piece in self._value:
-            if len(piece):
-                await writer.write(piece)
+def _body(pieces: tuple[bytes | memoryview, ...]) -> Pieces:
+    return Pieces(*pieces, content_type=MEDIA_TYPE)
 
 
 class _Protocol(RequestHandler):
@@ -287,7 +272,7 @@ class HttpTransport:
     async def _greet(self, address: str, link: _Link) -> Session:
         ask = self._sessions.ask()
         pieces = encode_message(Message("greeting", ask))
-        async with self._post(address, GREETING_PATH, _Pieces(*pieces), {}) as response:
+        async with self._post(address, GREETING_PATH, _body(pieces), {}) as response:
             data = await response.read()
         here = False
         node = ""
@@ -308,7 +293,7 @@ class HttpTransport:
         self, address: str, session: Session, pieces: tuple[bytes, bytes | memoryview]
     ) -> bytes | None:
         """Send one message; None when the session has ended at the other side."""
-        body = _Pieces(*pieces)
+        body = _body(pieces)
         seal, counter = session.seal(pieces, body.length)
         async with self._post(address, PATH, body, {SESSION_HEADER: seal}) as response:
             data = await response.read()
@@ -330,7 +315,7 @@ class HttpTransport:
             ) from None
         return _message_body(address, response, data)
 
-    def _post(self, address: str, path: str, body: _Pieces, headers: Mapping[str, str]) -> Any:
+    def _post(self, address: str, path: str, body: Pieces, headers: Mapping[str, str]) -> Any:
         scheme = "http" if self._client_ssl is None else "https"
         options: Any = {"ssl": self._client_ssl or True, "skip_auto_headers": _UNSENT_HEADERS}
         url = f"{scheme}://{address}{path}"
@@ -357,7 +342,7 @@ class HttpTransport:
         except NodeError as error:
             return self._refuse(request, error, node="")
         status, pieces = await self._serve(request, session, digest)
-        body = _Pieces(*pieces)
+        body = _body(pieces)
         response = web.Response(status=status, body=body, headers=_EMPTY_HEADERS)
         response.headers[SESSION_HEADER] = session.seal_answer(counter, pieces, body.length)
         if not request.content.is_eof():
@@ -406,7 +391,7 @@ class HttpTransport:
         except PeerRefused as error:
             return self._refuse(request, error, node=str(message.header.get("node", "")))
         self._refusals.clear(request.remote or "", peer.node)
-        return web.Response(body=_Pieces(*encode_message(Message("", answer))))
+        return web.Response(body=_body(encode_message(Message("", answer))))
 
     def _admit(self, request: web.BaseRequest) -> tuple[Session, int, str]:
         """The session of a message; only its head is looked at."""

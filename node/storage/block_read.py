@@ -5,7 +5,8 @@ pages of a transaction that ends with the step.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import pairwise
+from operator import sub
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,9 @@ from node.storage.selection import empty_texts
 from zring.digest import UInt64s
 from zring.morton import Int64s
 
-JOINED_NAMES_MAX = 512
-"""Rows whose sensors' names are joined in Python; of more, Arrow takes them."""
+SPREAD_RUNS_MAX = 64
+"""Runs of one sensor or position that are filled one by one: numpy's own repeat and take cost
+some nanoseconds a row, which is more where runs are long."""
 _TEXT = pa.string()
 _CONST_TYPES = {"i": np.dtype(np.int64), "f": np.dtype(np.float64)}
 
@@ -136,15 +138,10 @@ def _decode_positions(
     if isinstance(chosen, slice):
         first = int(starts.searchsorted(chosen.start, side="right")) - 1
         last = int(starts.searchsorted(chosen.stop, side="left"))
-        if last - first == 1:
-            counts: Any = chosen.stop - chosen.start
-        else:
-            edges = np.empty(last - first + 1, np.int64)
-            edges[:-1] = starts[first:last]
-            edges[0], edges[-1] = chosen.start, chosen.stop
-            counts = edges[1:] - edges[:-1]
+        edges = [chosen.start, *starts[first + 1 : last].tolist(), chosen.stop]
+        counts = [stop - start for start, stop in pairwise(edges)]
         part = slice(first, last)
-        return code[part].repeat(counts), lon[part].repeat(counts), lat[part].repeat(counts)
+        return spread(code[part], counts), spread(lon[part], counts), spread(lat[part], counts)
     at = starts.searchsorted(chosen, side="right") - 1
     return code[at], lon[at], lat[at]
 
@@ -154,28 +151,52 @@ def _decode_sensors(
 ) -> tuple[pa.StringArray, UInt64s]:
     column = header.fixed["sensor"]
     hashes, names = sensors_of(data, header)
+    if not count:
+        return empty_texts(0), hashes[:0].copy()
     if column.kind == "own":
         at, taken = _positions(chosen), hashes[chosen].copy()
-    elif len(hashes) == 1:
-        at, taken = np.zeros(count if named else 0, np.uint8), np.full(count, hashes[0])
+        return (names.take(pa.array(at)) if named else empty_texts(count)), taken
+    if len(hashes) == 1:
+        places, counts = [0], [count]
     else:
         at = buffer_of(data, column.buffers[3], column.parameters[3])[chosen]
-        taken = hashes[at]
+        edges = (at[1:] != at[:-1]).nonzero()[0] + 1
+        if len(edges) >= SPREAD_RUNS_MAX or len(hashes) > PREPARED_ENTRIES_MAX:
+            return (names.take(pa.array(at)) if named else empty_texts(count)), hashes[at]
+        starts = [0, *edges.tolist()]
+        places, counts = at[starts].tolist(), [*map(sub, [*starts[1:], count], starts)]
+    taken = spread(hashes[places], counts)
     if not named:
         return empty_texts(count), taken
-    if count > JOINED_NAMES_MAX or len(hashes) > PREPARED_ENTRIES_MAX:
-        return names.take(pa.array(at)), taken
-    texts = header.prepared.get("texts")
+    return _joined_names([_texts(header, names)[place] for place in places], counts), taken
+
+
+def _texts(header: Header, names: pa.StringArray) -> list[bytes]:
+    texts: list[bytes] | None = header.prepared.get("texts")
     if texts is None:
         texts = header.prepared["texts"] = [name.encode() for name in names.to_pylist()]
-    return _joined_names([texts[place] for place in at.tolist()]), taken
+    return texts
 
 
-def _joined_names(texts: list[bytes]) -> pa.StringArray:
-    """Names of a small answer: Arrow's kernels cost more to start than this takes in all."""
-    offsets = np.fromiter(accumulate(map(len, texts), initial=0), np.int32, len(texts) + 1)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
-    return pa.Array.from_buffers(_TEXT, len(texts), buffers)
+def _joined_names(texts: list[bytes], counts: list[int]) -> pa.StringArray:
+    """Each text so many times; Arrow's `take` would copy row by row."""
+    rows = sum(counts)
+    offsets = np.zeros(rows + 1, np.int32)
+    np.add.accumulate(spread(np.array([*map(len, texts)], np.int32), counts), out=offsets[1:])
+    body = b"".join([text * count for text, count in zip(texts, counts, strict=True)])
+    return pa.Array.from_buffers(_TEXT, rows, [None, pa.py_buffer(offsets), pa.py_buffer(body)])
+
+
+def spread(values: npt.NDArray[Any], counts: list[int]) -> npt.NDArray[Any]:
+    """Each value as often as its count says."""
+    if len(counts) > SPREAD_RUNS_MAX:
+        return values.repeat(counts)
+    out = np.empty(sum(counts), values.dtype)
+    start = 0
+    for value, count in zip(values, counts, strict=True):
+        out[start : start + count] = value
+        start += count
+    return out
 
 
 def _positions(chosen: Selection) -> npt.NDArray[np.intp]:
