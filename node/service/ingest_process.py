@@ -172,8 +172,8 @@ class IngestProcess:
             with suppress(ProcessLookupError):
                 process.terminate()
             try:
-                async with asyncio.timeout(END_TIMEOUT_MS / 1_000):
-                    await process.wait()
+                # In a cancelled task `asyncio.timeout` never times out (Python 3.11.2).
+                await asyncio.wait_for(process.wait(), END_TIMEOUT_MS / 1_000)
             except TimeoutError:
                 log.warning("the process of the sources did not end; it is killed")
                 process.kill()

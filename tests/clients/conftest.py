@@ -24,7 +24,7 @@ from zring.ring import Settings, founding_ring
 
 STATIONS = 20
 HOURS = 60
-WAIT_S = 30
+WAIT_S = 90
 
 
 class NoPeers:

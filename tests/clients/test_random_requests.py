@@ -55,7 +55,7 @@ def test_requests_from_the_document(
         case.path_parameters["collection"] = "amedas" if case.method == "GET" else "drawn"
     if label == ENDLESS:
         case.method = "HEAD"  # it is checked all the same, and then it ends
-    response = case.call(base_url=node.url, timeout=20)
+    response = case.call(base_url=node.url, timeout=60)
     assert response.status_code < 500, response.text
     if response.status_code >= 400 and case.method != "HEAD":
         assert response.headers["content-type"] == ["application/problem+json"]
@@ -104,7 +104,7 @@ NAMES = st.sampled_from(sorted(PARAMETERS)) | st.text(string.printable, max_size
 
 
 def exchange(node: Served, method: str, target: str, **options: Any) -> tuple[int, str, bytes]:
-    connection = http.client.HTTPConnection(node.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(node.url.removeprefix("http://"), timeout=60)
     try:
         connection.request(method, target, **options)
         response = connection.getresponse()

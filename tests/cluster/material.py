@@ -1,7 +1,9 @@
 """What the tests put into clusters, and where these stand."""
 
+import os
 import socket
-from contextlib import ExitStack, closing
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,25 @@ NAMES = ("sw", "nw", "se", "ne")
 DAY_US = 86_400_000_000
 START_US = 1_688_169_600_000_000
 """2023-07-01T00:00:00Z"""
+PORTS = range(10_000, 32_000)
+"""Below those that Linux gives to outgoing connections (from 32768 on): while a process under test
+is down, no connection of another one may take its port."""
+_turns = count(os.getpid() * 1_009)
+"""Test processes that run side by side begin at places of their own."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
+def free_ports(wanted: int) -> list[int]:
+    """Ports that nobody listens on now, all different, and none that was given before."""
+    found: list[int] = []
+    while len(found) < wanted:
+        port = PORTS[next(_turns) % len(PORTS)]
+        with closing(socket.socket()) as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
 
 
 def make_places(folder: Path) -> list[NodePlace]:

@@ -16,7 +16,7 @@ from tests.cluster.material import make_places
 
 KEY = "a key of enough characters"
 ROLES = {"reader": "read", "writer": "write", "operator": "admin"}
-DEADLINE_S = 60.0
+DEADLINE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Keyring:
             "tls_key": self.pem("alice-key"),
             **other,
         }
-        return Client(place.url, timeout_s=10.0, direct=True, **options)  # type: ignore[arg-type]
+        return Client(place.url, timeout_s=30.0, direct=True, **options)  # type: ignore[arg-type]
 
 
 def run(*words: str, exit_code: int = 0) -> str:

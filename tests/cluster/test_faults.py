@@ -17,7 +17,7 @@ from tests.cluster.material import counter, make_places, make_records
 
 BATCHES = 40
 BATCH_RECORDS = 2_000
-DEADLINE_S = 60.0
+DEADLINE_S = 90.0
 CONNECTIONS = 6
 CANCELLED = "zring_queries_cancelled_total"
 LEFT_RECORDS = 600_000
@@ -38,11 +38,13 @@ def test_a_node_killed_during_a_load_has_every_acknowledged_record_after_its_res
     killed = threading.Event()
 
     def load() -> None:
-        with Client(victim.place.url, timeout_s=5.0, direct=True) as client:
+        with Client(victim.place.url, timeout_s=DEADLINE_S, direct=True) as client:
             for start in range(0, records.num_rows, BATCH_RECORDS):
                 batch = records.slice(start, BATCH_RECORDS)
                 try:
-                    written = client.write("killed", batch, timeout_s=1.0)
+                    # From when it may be killed on, a batch is not repeated for long.
+                    patience_s = 1.0 if killed.is_set() else DEADLINE_S
+                    written = client.write("killed", batch, timeout_s=patience_s)
                 except NodeError:
                     return
                 assert written.stored == BATCH_RECORDS
@@ -186,7 +188,7 @@ def test_a_node_stops_with_its_parent(tmp_path: Path) -> None:
     try:
         node.wait_ready()
         node.close_input()
-        assert node.wait_ended(timeout_s=10.0) == 0
+        assert node.wait_ended(timeout_s=DEADLINE_S) == 0
     finally:
         node.stop()
 
@@ -197,7 +199,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         node = NodeProcess(places[0], places)
         node.start()
         try:
-            assert node.wait_ended(timeout_s=20.0) == 2
+            assert node.wait_ended(timeout_s=DEADLINE_S) == 2
         finally:
             node.stop()
     assert "node.listen=127.0.0.1" in node.log.read_text()
@@ -211,6 +213,6 @@ def test_sigint_ends_a_node_in_order(tmp_path: Path) -> None:
     try:
         node.wait_ready()
         node.send(signal.SIGINT)
-        assert node.wait_ended(timeout_s=10.0) == 0
+        assert node.wait_ended(timeout_s=DEADLINE_S) == 0
     finally:
         node.stop()

@@ -15,7 +15,7 @@ from node.client import Client
 from node.errors import NodeError
 from tests.cluster.material import make_records
 
-DEADLINE_S = 60.0
+DEADLINE_S = 90.0
 PAGE_BYTES = 4_096
 
 
@@ -101,7 +101,7 @@ def test_a_second_signal_ends_a_node_at_once(own: LocalCluster) -> None:
         node.send(signal.SIGTERM)
         wait_until(lambda: drains(node) > before, "it never began to drain")
         node.send(signal.SIGTERM)
-        assert node.wait_ended(timeout_s=10.0) == 0
+        assert node.wait_ended(timeout_s=DEADLINE_S) == 0
         assert "zring node sw stopped at once" in node.log.read_text()
     finally:
         for name in ("nw", "se", "ne"):

@@ -27,7 +27,7 @@ from tests.recovery.rings import ring_from_json
 from zring.placement import holder_map
 
 COUNT = 4_000
-WAIT_S = "40"
+WAIT_S = "120"
 PARTIAL = 4
 BATCH = 20
 DONE, REFUSED = 0, 1
@@ -115,7 +115,7 @@ class Stage:
             return {node["id"]: node["state"] for node in client.status()["nodes"]}
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        deadline_s = time.monotonic() + 60.0
+        deadline_s = time.monotonic() + 90.0
         while not condition():
             assert time.monotonic() < deadline_s, what
             time.sleep(0.1)

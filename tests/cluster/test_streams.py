@@ -18,7 +18,7 @@ from node.client.following import Event
 from node.errors import NodeError
 from tests.cluster.material import make_places, make_records
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 LOG_BYTES = 2_000_000
 ENVIRONMENT = {"ZRING_LIMITS_STREAM_LOG_BYTES_MAX": str(LOG_BYTES)}
 
@@ -37,7 +37,7 @@ class Follower:
     """A client that follows on a thread of its own."""
 
     def __init__(self, url: str, collection: str, **selection: Any) -> None:
-        self._client = Client(url, timeout_s=20.0)
+        self._client = Client(url, timeout_s=WAIT_S)
         self._events = self._client.follow(collection, **selection)
         self.events: list[Event] = []
         self.failure: BaseException | None = None

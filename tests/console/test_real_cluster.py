@@ -11,7 +11,7 @@ from ingest.demo.nodes import LocalCluster
 from node.client import Client
 from tests.cluster.material import make_places, make_records
 
-AWAY_DEADLINE_S = 60.0
+AWAY_DEADLINE_S = 120.0
 ALL_AREAS = {"ne", "nw", "se", "sw"}
 
 

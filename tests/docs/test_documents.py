@@ -37,7 +37,7 @@ PROGRAMS = frozenset(
     )
 )
 PROMISED_URL = "http://127.0.0.1:7070"
-BLOCK_DEADLINE_S = 60.0
+BLOCK_DEADLINE_S = 120.0
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -26,7 +26,7 @@ PEERS, CLIENTS = "198.18.0", "198.18.1"
 """Of the block that is set aside for tests of networks (RFC 2544)."""
 NOBODY = "02:00:00:00:00:01"
 PORT, PEER_PORT = 7070, 7170
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 
 def is_inside() -> bool:

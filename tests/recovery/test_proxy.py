@@ -11,7 +11,7 @@ import pytest
 from tests.recovery.proxy import Proxy
 
 SILENCE_S = 0.3
-ANSWER_S = 10.0
+ANSWER_S = 60.0
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.streams.waiting import wait_until
 COMMAND = Path(__file__).parents[2] / "deploy" / "jvm" / "kafka.sh"
 COMMAND_DEADLINE_S = 240.0
 """The first call fetches the jars."""
-ANSWER_DEADLINE_S = 30.0
+ANSWER_DEADLINE_S = 90.0
 USER, PASSWORD = "zring", "secret"
 
 
@@ -88,6 +88,13 @@ class Broker:
         for made in admin.create_topics([topic]).values():
             made.result(ANSWER_DEADLINE_S)
 
+        def is_known() -> bool:
+            # The controller has made it; the broker hears of it a moment later.
+            seen = admin.list_topics(name, timeout=ANSWER_DEADLINE_S).topics[name]
+            return seen.error is None and len(seen.partitions) == kafka_partitions
+
+        wait_until(is_known, f"the topic {name}", deadline_s=ANSWER_DEADLINE_S)
+
     def admit(self, user: str, password: str, mechanism: ScramMechanism) -> None:
         """Make a user that says who it is by SCRAM."""
         admin = self.admin()
@@ -142,15 +149,22 @@ class Broker:
         assert not failed, failed[0]
 
     def read(self, topic: str) -> list[Message]:
-        """All messages of Kafka partition 0, from the beginning."""
+        """All messages of a topic that is not written to any more; each Kafka partition's in
+        their order."""
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": "reads-everything"})
-        place = TopicPartition(topic, 0, 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=ANSWER_DEADLINE_S)
-        consumer.assign([place])
+        known = consumer.list_topics(topic, ANSWER_DEADLINE_S).topics[topic]
+        places, count = [], 0
+        for number in sorted(known.partitions):
+            first, stop = consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=ANSWER_DEADLINE_S
+            )
+            places.append(TopicPartition(topic, number, first))
+            count += stop - first
+        consumer.assign(places)
         found: list[Message] = []
-        while len(found) < end:
+        while len(found) < count:
             message = consumer.poll(ANSWER_DEADLINE_S)
-            assert message is not None and message.error() is None, f"{len(found)} of {end}"
+            assert message is not None and message.error() is None, f"{len(found)} of {count}"
             found.append(message)
         consumer.close()
         return found

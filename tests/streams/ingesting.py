@@ -46,13 +46,13 @@ class IngestProcess:
         """End it as a power cut would."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(20)
+        self._process.wait(60)
 
     def stop(self) -> int:
         """Ask it to end; returns the exit code."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(60)
+        return self._process.wait(90)
 
     def is_running(self) -> bool:
         """Whether it is there."""
@@ -68,7 +68,7 @@ class IngestProcess:
 
     def wait_says(self, words: str) -> None:
         """Wait for words in its log."""
-        wait_until(lambda: words in self.log, f"{words!r} in the log", deadline_s=60)
+        wait_until(lambda: words in self.log, f"{words!r} in the log", deadline_s=90)
 
 
 def run_command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:

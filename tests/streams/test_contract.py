@@ -85,7 +85,7 @@ class ZeromqCase:
     def produce(self, bodies: Sequence[bytes]) -> None:
         if self._push is None:
             self._push = self._context.socket(zmq.PUSH)
-            self._push.set(zmq.SNDTIMEO, 10_000)
+            self._push.set(zmq.SNDTIMEO, 60_000)
             self._push.connect(self._endpoint)
         for body in bodies:
             self._push.send(body)

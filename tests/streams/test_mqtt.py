@@ -83,7 +83,7 @@ def test_acknowledgements_of_an_ended_connection_do_not_count_in_the_next(
 ) -> None:
     source = open_source("old", "old/#")
     mosquitto.publish("old/a", bodies(1))
-    (old,) = source.poll(10.0)
+    (old,) = source.poll(60.0)
     mosquitto.restart()
     again = received(source, 1, settle=False)
     assert again == bodies(1)

@@ -14,7 +14,7 @@ from ingest.sources.zeromq import STORED, ZeromqSource
 from ingest.sources.zeromq_settings import ZeromqSettings
 from tests.streams.waiting import wait_until
 
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 60_000
 LOOPBACK = ("tcp://127.0.0.1:*",)
 
 
@@ -100,9 +100,9 @@ def test_published_messages_of_the_wanted_topics(
     assert publisher.recv() == b"\x01tokyo/"  # the subscription is in force
     for topic in (b"osaka/1", b"tokyo/1", b"tokyo/2"):
         publisher.send_multipart([topic, b"of " + topic])
-    (messages,) = received(source, 2)
-    assert list(messages.keys) == [b"tokyo/1", b"tokyo/2"]
-    assert list(messages.payloads) == [b"of tokyo/1", b"of tokyo/2"]
+    found = received(source, 2)
+    assert [key for messages in found for key in messages.keys] == [b"tokyo/1", b"tokyo/2"]
+    assert payloads(found) == [b"of tokyo/1", b"of tokyo/2"]
     source.close()
 
 

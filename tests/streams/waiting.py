@@ -4,9 +4,13 @@ import time
 from collections.abc import Callable
 
 POLL_S = 0.02
+DEADLINE_S = 90.0
+"""Generous: it costs nothing while things go well, and the machine may be busy."""
 
 
-def wait_until(condition: Callable[[], object], what: str, *, deadline_s: float = 30.0) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str, *, deadline_s: float = DEADLINE_S
+) -> None:
     """Return when the condition holds; fail with `what` after the deadline."""
     end_s = time.monotonic() + deadline_s
     while not condition():

@@ -148,7 +148,7 @@ def test_metrics_and_lines_say_what_became_of_the_messages() -> None:
     assert line(pump.statistics(), 3).startswith("memory: 3 records/s  3 stored  4 messages done")
     assert as_document(pump.statistics(), 3)["rejected"] == {"bad-json": 1}
     server = MetricsServer("127.0.0.1:0", lambda: text)
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=60) as reply:
         assert reply.read().decode() == text
     with pytest.raises(SettingsInvalid, match="metrics-listen"):
         MetricsServer(f"127.0.0.1:{server.port}", lambda: text)

@@ -46,7 +46,7 @@ def test_batches_are_settled_in_order_however_they_are_stored() -> None:
 
     def answer(batch):
         if batch.column("n")[0].as_py() == 0:
-            assert first_may.wait(20)
+            assert first_may.wait(90)
         else:
             first_may.set()
 
@@ -179,7 +179,7 @@ def test_nothing_more_is_polled_than_fits_and_the_source_is_kept_alive() -> None
     assert statistics.batches == 3 and statistics.lag.messages == 17
     assert statistics.trouble == "away"
     stop.set()
-    thread.join(20)
+    thread.join(90)
     assert not thread.is_alive() and not source.acknowledged
 
 
@@ -193,7 +193,7 @@ def test_bytes_in_flight_are_bounded_too() -> None:
     wait_until(lambda: pump.statistics().batches == 2, "two batches are in flight")
     assert pump.statistics().lag.messages == 7
     stop.set()
-    thread.join(20)
+    thread.join(90)
 
 
 def test_streams_given_to_another_process_are_let_go() -> None:
@@ -205,7 +205,7 @@ def test_streams_given_to_another_process_are_let_go() -> None:
 
     class Held(Store):
         def write(self, collection, batch):
-            assert hold.wait(20)
+            assert hold.wait(90)
             return super().write(collection, batch)
 
     pump = make_pump(source, Held(), letters)
@@ -216,7 +216,7 @@ def test_streams_given_to_another_process_are_let_go() -> None:
     wait_until(lambda: pump.statistics().lost, "lost")
     hold.set()
     source.ended.set()
-    thread.join(20)
+    thread.join(90)
     assert source.acknowledged == places(1)
     assert not letters.letters, "who gets the stream writes the letter"
 
@@ -230,7 +230,7 @@ def test_a_batch_of_lost_streams_is_not_waited_for() -> None:
     wait_until(lambda: pump.statistics().batches, "in flight")
     source.lost.append("a")
     source.ended.set()
-    thread.join(20)
+    thread.join(90)
     assert not thread.is_alive() and not source.acknowledged
 
 

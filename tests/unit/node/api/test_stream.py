@@ -12,7 +12,7 @@ from node.protocol.news import Cursor, Position
 from .conftest import Door, record
 
 STREAM = "/collections/amedas/stream"
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class Events:

@@ -166,7 +166,7 @@ def test_time_is_up_and_the_handler_is_cancelled(run: Callable[[Test], None]) ->
         await pair.serve(hang)
         with pytest.raises(PeerUnreachable, match="100 ms"):
             await pair.call(Message("x"), timeout_ms=100)
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await asyncio.wait_for(cancelled.wait(), 60)
 
     run(test)
 
@@ -186,11 +186,11 @@ def test_cancelling_a_call_cancels_its_handler(run: Callable[[Test], None]) -> N
 
         await pair.serve(hang)
         call = asyncio.ensure_future(pair.call(Message("x")))
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 60)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await asyncio.wait_for(cancelled.wait(), 60)
 
     run(test)
 

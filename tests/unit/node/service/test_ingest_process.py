@@ -13,7 +13,7 @@ from node.clock import SystemClock
 from node.service import ingest_process
 from node.service.ingest_process import NOT_STARTED, IngestProcess
 
-DEADLINE_S = 20.0
+DEADLINE_S = 90.0
 REPORT = {"meters": {"source": "meters", "stored": 1}}
 SAY = "import json, sys; print(json.dumps({'source': 'meters', 'stored': 1}), flush=True)\n"
 WAIT = "sys.stdin.read()\n"
