@@ -4,7 +4,8 @@
     ├── BadOption            an option, column or type that cannot be used; names it and the way out
     ├── Missing              something that must be installed is not here; says what to install
     ├── CoverageInsufficient an answer may lack records; names the areas and since when
-    └── RecordsRejected      some records of a write break a rule; counts them by reason
+    ├── RecordsRejected      some records of a write break a rule; counts them by reason
+    └── JobFailed            a job failed on Spark, or again and again; says with what
 
 None of them is worth repeating as it stands; what is, the source repeats itself (`node.errors`).
 """
@@ -30,3 +31,7 @@ class CoverageInsufficient(AnalyticsError):
 
 class RecordsRejected(AnalyticsError):
     """Raised when records of a write break a rule; the others are stored, so mend and repeat."""
+
+
+class JobFailed(AnalyticsError):
+    """Raised when a job fails on Spark, or a streaming job again and again; read what it says."""

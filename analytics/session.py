@@ -2,7 +2,7 @@
 
 Embedded (`local[…]`) everything stays on this machine's loopback; with `spark://…` the same
 program runs on a cluster whose workers have this package installed. What is missing on the
-machine is said in one line.
+machine is said in one line, and so is what fails in a task: Spark's own message of it is a page.
 """
 
 import os
@@ -10,11 +10,19 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analytics.errors import Missing
+from analytics.errors import (
+    AnalyticsError,
+    BadOption,
+    CoverageInsufficient,
+    JobFailed,
+    Missing,
+    RecordsRejected,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,6 +40,11 @@ SETTINGS: Mapping[str, str] = {
     "spark.log.level": "WARN",
 }
 """What every session has; the caller's settings win."""
+TRANSLATED: Mapping[str, type[AnalyticsError]] = {
+    kind.__name__: kind for kind in (BadOption, CoverageInsufficient, RecordsRejected, Missing)
+}
+"""Errors of this package that a task or a planner may raise; all others become `JobFailed`."""
+_RAISED = re.compile(r"^(?:analytics|node|zring)\.[\w.]*?(\w+): (.+)$", re.MULTILINE)
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
@@ -71,6 +84,42 @@ def open_session(
     for setting, value in {**chosen, **(settings or {})}.items():
         builder = builder.config(setting, value)
     return builder.getOrCreate()
+
+
+@contextmanager
+def job_session(
+    *, master: str, name: str, settings: Mapping[str, str] | None = None
+) -> "Iterator[SparkSession]":
+    """A session for one job, which ends with it.
+
+    Raises:
+        AnalyticsError: what failed on Spark, as the one line that says why.
+        Missing: as `open_session`.
+    """
+    check_java()
+    try:
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+    except ModuleNotFoundError as error:
+        raise Missing(f"no module {error.name}; install it: pip install 'zring[spark]'") from None
+    try:
+        session = open_session(master=master, name=name, settings=settings)
+        try:
+            yield session
+        finally:
+            session.stop()
+    except (PySparkException, Py4JError) as error:
+        raise why_failed(str(error)) from None
+
+
+def why_failed(text: str) -> AnalyticsError:
+    """The error that a message of Spark's holds, with the tracebacks of all its processes."""
+    raised = _RAISED.findall(text)
+    if raised:
+        kind, words = raised[-1]
+        return TRANSLATED.get(kind, JobFailed)(words)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+    return JobFailed(f"Spark failed: {first}")
 
 
 def check_java() -> None:

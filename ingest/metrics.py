@@ -1,11 +1,8 @@
 """What the pumps of a process do, as Prometheus metrics."""
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping, Sequence
 
 from ingest.account import LATENESS_S, OTHER
-from ingest.errors import SettingsInvalid
 from ingest.pump import PumpStatistics
 from node.api.metrics import metric
 
@@ -92,53 +89,3 @@ def _streams(pumps: Sequence[PumpStatistics]) -> str:
         for count in _STREAM_COUNTS
     ]
     return metric("zring_ingest_stream", "gauge", "The account of one stream.", samples)
-
-
-class MetricsServer:
-    """Answers `GET /metrics` on an address of its own, from a thread of its own."""
-
-    def __init__(self, listen: str, text: Callable[[], str]) -> None:
-        """Bind.
-
-        Args:
-            listen: HOST:PORT; port 0 takes a free one.
-        Raises:
-            SettingsInvalid: the address cannot be used.
-        """
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal():
-            raise SettingsInvalid(f"--metrics-listen {listen!r} is no HOST:PORT")
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path != "/metrics":
-                    self.send_error(404, "only /metrics is here")
-                    return
-                body = text().encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Nobody wants a line for each time the metrics are collected."""
-
-        try:
-            self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
-        except (OSError, OverflowError) as error:
-            raise SettingsInvalid(f"--metrics-listen {listen}: {error}") from None
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._server.server_address[1])
-
-    def close(self) -> None:
-        """Stop answering."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()

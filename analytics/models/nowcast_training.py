@@ -1,6 +1,7 @@
 """Teaching a nowcast, and judging it beside what costs nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from analytics.models.network import Architecture, Float32s, framework_named
 from analytics.models.nowcast import HOURS_AT_ONCE, NAME, Nowcast, NowcastSettings
 from analytics.models.nowcast_features import Scene, features_at, scene_of
 from analytics.models.saved import SavedModel
+from analytics.models.training_material import Spread
 
 EXAMPLES_MAX = 1_200_000
 """Examples of one training: 0.7 GB. Of more, as many are drawn."""
@@ -33,6 +35,7 @@ def train_nowcast(
     schedule: Schedule = SCHEDULE,
     widths: tuple[int, ...] = WIDTHS,
     framework: str = "chainer",
+    spread: Spread = map,
     told: Told | None = None,
 ) -> SavedModel:
     """A nowcast that has learned the grid.
@@ -40,6 +43,7 @@ def train_nowcast(
     Args:
         stop_us: learn nothing that happened at this time or later; default: all.
         unseen: stations that nothing is learned from as targets; they stay neighbours.
+        spread: does the work of making features, piece by piece.
     Raises:
         DataUnsuited: no station has a day and what came after it.
     """
@@ -47,13 +51,13 @@ def train_nowcast(
     loaded = framework_named(framework)
     scene = scene_of(grid, temperature=settings.temperature, rain=settings.rain)
     stop = grid.times if stop_us is None else min(grid.times, grid.index_of(stop_us))
-    rng = np.random.default_rng(schedule.seed)
     inputs, changes = examples(
-        scene, range(stop), settings.leads_h, count_max=EXAMPLES_MAX, unseen=unseen, rng=rng
-    )
-    _blind(inputs, rng)
-    spread = np.nanmean(np.abs(changes), axis=0).astype(np.float32)
-    changes /= spread
+        scene, range(stop), settings.leads_h, count_max=EXAMPLES_MAX, unseen=unseen,
+        seed=schedule.seed, spread=spread,
+    )  # fmt: skip
+    _blind(inputs, np.random.default_rng(schedule.seed))
+    usual = np.nanmean(np.abs(changes), axis=0).astype(np.float32)
+    changes /= usual
     architecture = Architecture(
         "residual", (features.COUNT,), (len(settings.leads_h),), widths, "absolute"
     )
@@ -71,7 +75,7 @@ def train_nowcast(
         },
         data={"examples": len(inputs)},
         figures={},
-        arrays={**committee.arrays(), "outputs/spread": spread},
+        arrays={**committee.arrays(), "outputs/spread": usual},
     )
 
 
@@ -81,15 +85,18 @@ def examples(
     leads_h: Sequence[int],
     *,
     count_max: int,
-    rng: np.random.Generator,
+    seed: int,
     unseen: Sequence[int] = (),
     only: Sequence[int] | None = None,
+    spread: Spread = map,
 ) -> tuple[Float32s, Float32s]:
     """Inputs, and the changes that followed inside the hours: float32[n, COUNT], [n, leads].
 
     Args:
-        count_max: of more examples about so many are drawn.
+        count_max: of more examples about so many are drawn, each piece of hours with a seed of
+            its own: who makes it makes no difference.
         unseen, only: stations that give none, or that alone give some.
+        spread: does the work, piece by piece.
     Raises:
         DataUnsuited: there are none.
     """
@@ -98,21 +105,38 @@ def examples(
     chosen[np.array(unseen, np.intp)] = False
     now = np.isfinite(scene.observed[:, hours.start : hours.stop]) & chosen[:, None]
     share = count_max / max(int(now.sum()), 1)
+    work = partial(
+        _examples_at, scene, chosen, leads_h=tuple(leads_h), stop=hours.stop, share=share, seed=seed
+    )
     inputs, changes = [], []
-    for part in _in_pieces(np.arange(hours.start, hours.stop)):
-        followed = changes_after(scene, part, leads_h, stop=hours.stop)
-        seen, enough = features_at(scene, part)
-        good = enough & chosen[:, None] & np.isfinite(followed).any(axis=2)
-        if share < 1:
-            good &= rng.random(good.shape) < share
-        inputs.append(seen[good])
-        changes.append(followed[good])
+    for seen, followed in spread(work, _in_pieces(np.arange(hours.start, hours.stop))):
+        inputs.append(seen)
+        changes.append(followed)
     if not sum(map(len, inputs)):
         raise DataUnsuited(
             f"no station has {features.VALUES_MIN} of {features.HISTORY_H} hours and a value after "
             "them; give more records of the values that the model reads"
         )
     return np.concatenate(inputs), np.concatenate(changes)
+
+
+def _examples_at(
+    scene: Scene,
+    chosen: features.Bools,
+    part: Places,
+    *,
+    leads_h: tuple[int, ...],
+    stop: int,
+    share: float,
+    seed: int,
+) -> tuple[Float32s, Float32s]:
+    """The examples of one piece of hours."""
+    followed = changes_after(scene, part, leads_h, stop=stop)
+    seen, enough = features_at(scene, part)
+    good = enough & chosen[:, None] & np.isfinite(followed).any(axis=2)
+    if share < 1:
+        good &= np.random.default_rng((seed, int(part[0]))).random(good.shape) < share
+    return seen[good], followed[good]
 
 
 def changes_after(scene: Scene, hours: Places, leads_h: Sequence[int], *, stop: int) -> Float32s:
@@ -148,6 +172,7 @@ def judge(
     *,
     count_max: int,
     seed: int,
+    spread: Spread = map,
 ) -> dict[str, Any]:
     """Mean absolute errors (°C) by lead, beside what costs nothing.
 
@@ -155,9 +180,10 @@ def judge(
         `nowcast`, `alone` (the same without any neighbour), `persistence`, `yesterday` (the same
         change as a day before), each lead → error; and the number of forecasts.
     """
-    rng = np.random.default_rng(seed)
     leads_h = model.settings.leads_h
-    inputs, changes = examples(scene, hours, leads_h, count_max=count_max, rng=rng, only=stations)
+    inputs, changes = examples(
+        scene, hours, leads_h, count_max=count_max, seed=seed, only=stations, spread=spread
+    )
     alone = inputs.copy()
     alone[:, features.AROUND] = 0
     answers = {

@@ -13,9 +13,8 @@ from analytics.models.inference import Inference
 from analytics.models.records import FIXED, inside
 from analytics.models.saved import model_digest, model_of_bytes
 from analytics.models.tasks import Task, task_of
-from analytics.session import open_session
-from analytics.source.options import connection_to_options
-from analytics.source.selection import time_to_text
+from analytics.session import job_session
+from analytics.source.options import connection_to_options, times_to_options
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,9 +40,8 @@ def store_results(
         into: the collection; None stores nothing.
         connection: as the command's options say.
     """
-    session = open_session(master=master, name="zring infer")
     options = connection_to_options(connection)
-    try:
+    with job_session(master=master, name="zring infer") as session:
         results = infer_on_spark(session, model, asked, options)
         if into is None:
             return results.count()
@@ -54,8 +52,6 @@ def store_results(
         writer = writer.format("zring").options(**options, collection=into)
         writer.options(replace=str(replace).lower()).mode("append").save()
         return int(seen.get["count"])
-    finally:
-        session.stop()
 
 
 def infer_on_spark(
@@ -76,7 +72,7 @@ def infer_on_spark(
         "collection": asked.collection,
         "columns": ",".join((*FIXED, *task.columns)),
     }
-    given |= zip(("from", "to"), map(str, map(time_to_text, asked.read_us(task))), strict=True)
+    given |= times_to_options(*asked.read_us(task))
     wide = asked.wide(task)
     if wide is not None:
         given["bbox"] = ",".join(map(repr, wide))

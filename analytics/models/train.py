@@ -1,4 +1,8 @@
-"""`zring train`: a model file out of stored records, with figures beside what costs nothing."""
+"""`zring train`: a model file out of stored records, with figures beside what costs nothing.
+
+Spark reads and prepares, on this machine or on a cluster; without it one node or a file gives the
+records, and the same ones give the same model.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +14,6 @@ import click
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,12 +23,13 @@ from analytics.models.command import AnalyticsCommand
 from analytics.models.committee import Schedule, Told
 from analytics.models.errors import DataUnsuited
 from analytics.models.fault_finding import judge_anomaly
-from analytics.models.grid import DAY_US, Grid, grid_of
+from analytics.models.grid import DAY_US, HOUR_US, Grid, grid_of, times_us
 from analytics.models.nowcast import Nowcast, NowcastSettings
 from analytics.models.nowcast_features import scene_of
 from analytics.models.planted_faults import plant_faults
 from analytics.models.records import describe_records, records_of_cluster, records_of_file
 from analytics.models.saved import SavedModel, model_digest, model_of_bytes
+from analytics.models.training_material import Spread, Wanted, arranged, spark_material
 from node.api.parsing import parse_datetime, parse_time
 from node.cli.options import bbox_option, connect, connection_options, take_connection
 from node.cli.query import report_coverage
@@ -48,6 +52,12 @@ def training_options(command: Command) -> Command:
     """What every kind of training is given."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Figures as JSON."),
+        click.option(
+            "--master", default="local[*]", show_default=True, help="Spark: spark://HOST:PORT."
+        ),
+        click.option(
+            "--local", is_flag=True, help="Without Spark, from what the node at --url answers."
+        ),
         click.option("--credit", default="", help="Whose data it is; kept in the file."),
         click.option("--seed", type=int, default=1, show_default=True),
         click.option("--epochs", type=click.IntRange(1, 1_000), help="Times through the examples."),
@@ -57,7 +67,7 @@ def training_options(command: Command) -> Command:
         ),
         click.option(
             "--records", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-            help="Parquet of a query, instead of a cluster.",
+            help="Parquet of a query, instead of a cluster and without Spark.",
         ),
         click.option("--datetime", "datetime_text", help="Interval a/b, ends included."),
         click.option("--collection", default="amedas", show_default=True),
@@ -90,34 +100,40 @@ def train_nowcast(
     \b
     Examples:
       zring train nowcast -o nowcast.zmodel --judge-from 2023-10-20T00:00:00+09:00
+      zring train nowcast -o nowcast.zmodel --master spark://driver:7077
       zring train nowcast -o nowcast.zmodel --records autumn.parquet --epochs 4 --json
     """
     settings = NowcastSettings(temperature, rain)
     names = (temperature, rain)
-    records = _records(context, names, given)
-    grid = grid_of(records, names)
-    judged_us = _judged_from(judge_from, grid)
-    stations = np.flatnonzero(np.isfinite(grid.values[temperature]).any(axis=1))
-    drawn = np.random.default_rng(given["seed"]).permutation(stations)
-    away = np.sort(drawn[: round(unseen * len(drawn))])
-    with _bar("learning") as told:
-        saved = nowcast_training.train_nowcast(
-            grid,
-            settings=settings,
-            stop_us=judged_us,
-            unseen=away.tolist(),
-            schedule=_schedule(nowcast_training.SCHEDULE, given),
-            told=told,
-        )
-    model = Nowcast.of(saved, "")
-    scene = scene_of(grid, temperature=temperature, rain=rain)
-    hours = range(max(grid.index_of(judged_us), 0), grid.times)
-    figures = {}
-    for name, chosen in (("seen", np.setdiff1d(stations, away)), ("unseen", away)):
-        if len(chosen):
-            figures[name] = nowcast_training.judge(
-                model, scene, hours, chosen.tolist(), count_max=JUDGED_MAX, seed=given["seed"]
+    with _material(context, dict.fromkeys(names, pa.float64()), HOUR_US, given) as (
+        records,
+        spread,
+    ):
+        grid = grid_of(records, names)
+        judged_us = _judged_from(judge_from, grid)
+        stations = np.flatnonzero(np.isfinite(grid.values[temperature]).any(axis=1))
+        drawn = np.random.default_rng(given["seed"]).permutation(stations)
+        away = np.sort(drawn[: round(unseen * len(drawn))])
+        with _bar("learning") as told:
+            saved = nowcast_training.train_nowcast(
+                grid,
+                settings=settings,
+                stop_us=judged_us,
+                unseen=away.tolist(),
+                schedule=_schedule(nowcast_training.SCHEDULE, given),
+                spread=spread,
+                told=told,
             )
+        model = Nowcast.of(saved, "")
+        scene = scene_of(grid, temperature=temperature, rain=rain)
+        hours = range(max(grid.index_of(judged_us), 0), grid.times)
+        figures = {}
+        for name, chosen in (("seen", np.setdiff1d(stations, away)), ("unseen", away)):
+            if len(chosen):
+                figures[name] = nowcast_training.judge(
+                    model, scene, hours, chosen.tolist(), count_max=JUDGED_MAX,
+                    seed=given["seed"], spread=spread,
+                )  # fmt: skip
     _write(saved, figures, records, names, given)
 
 
@@ -135,10 +151,10 @@ def train_anomaly(
     Examples:
       zring train anomaly -o anomaly.zmodel --judge-from 2023-10-20T00:00:00Z
     """
-    records = _records(context, (element,), given)
-    time = pc.min_max(records["time"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())).as_py()
-    start_us = time["min"] // DAY_US * DAY_US
-    whole = grid_of(records, (element,), start_us=start_us, stop_us=time["max"] + 1)
+    records = _records(context, {element: pa.float64()}, HOUR_US, given)
+    time = times_us(records)
+    start_us, stop_us = int(time.min()) // DAY_US * DAY_US, int(time.max()) + 1
+    whole = grid_of(records, (element,), start_us=start_us, stop_us=stop_us)
     judged_us = _judged_from(judge_from, whole) // DAY_US * DAY_US
     history_us = Anomaly.history_us
     with _bar("learning") as told:
@@ -148,7 +164,7 @@ def train_anomaly(
             schedule=_schedule(anomaly_training.SCHEDULE, given),
             told=told,
         )
-    later = grid_of(records, (element,), start_us=judged_us - history_us, stop_us=time["max"] + 1)
+    later = grid_of(records, (element,), start_us=judged_us - history_us, stop_us=stop_us)
     planted = plant_faults(later, element, share=PLANTED_SHARE, seed=given["seed"])
     _write(saved, judge_anomaly(Anomaly.of(saved, ""), planted), records, (element,), given)
 
@@ -165,8 +181,8 @@ def train_digits(context: click.Context, /, image: str, label: str, **given: Any
     Examples:
       zring train digits -o digits.zmodel --collection images
     """
-    records = _records(context, (image, label), given)
-    missing = [name for name in (image, label) if name not in records.column_names]
+    records = _records(context, {image: pa.binary(), label: pa.float64()}, 1, given)
+    missing = [name for name in (image, label) if records[name].null_count == len(records)]
     if missing:
         raise DataUnsuited(f"the records have no value {missing[0]}")
     records = records.sort_by("sensor")
@@ -187,23 +203,56 @@ def train_digits(context: click.Context, /, image: str, label: str, **given: Any
     _write(saved, figures, records, (image, label), given)
 
 
-def _records(context: click.Context, names: tuple[str, ...], given: dict[str, Any]) -> pa.Table:
+@contextmanager
+def _material(
+    context: click.Context, values: Mapping[str, pa.DataType], step_us: int, given: dict[str, Any]
+) -> Iterator[tuple[pa.Table, Spread]]:
+    """Records as `arranged` gives them, and what does the work of making features."""
     start_us, stop_us = TIME_MIN, TIME_MAX
     if given["datetime_text"] is not None:
         start_us, stop_us = parse_datetime("datetime", given["datetime_text"])
+    wanted = Wanted(given["collection"], given["bbox"], start_us, stop_us, values, step_us)
     connection = take_connection(given)
+    if given["records"] is None and not given["local"]:
+        with spark_material(wanted, master=given["master"], connection=connection) as material:
+            _refuse_nothing(material[0], wanted)
+            yield material
+        return
     if given["records"] is not None:
         records = records_of_file(given["records"])
     else:
-        with connect(**connection) as client:
-            records, coverage = records_of_cluster(
-                client, given["collection"], names, bbox=given["bbox"],
-                start_us=start_us, stop_us=stop_us, timeout_s=connection["timeout_s"],
-            )  # fmt: skip
-        report_coverage(context, coverage)
-    if not len(records):
-        raise DataUnsuited(f"{given['collection']} has no records in this area and time")
+        records = _records_of_node(context, wanted, connection)
+    records = arranged(records, wanted)
+    _refuse_nothing(records, wanted)
+    yield records, map
+
+
+def _records(
+    context: click.Context, values: Mapping[str, pa.DataType], step_us: int, given: dict[str, Any]
+) -> pa.Table:
+    """The records alone, for models whose features are few."""
+    with _material(context, values, step_us, given) as (records, _):
+        return records
+
+
+def _records_of_node(
+    context: click.Context, wanted: Wanted, connection: dict[str, Any]
+) -> pa.Table:
+    with connect(**connection) as any_node, any_node.beside(any_node.url) as client:
+        records, coverage = records_of_cluster(
+            client, wanted.collection, tuple(wanted.values), bbox=wanted.bbox,
+            start_us=wanted.start_us, stop_us=wanted.stop_us, timeout_s=connection["timeout_s"],
+        )  # fmt: skip
+    report_coverage(context, coverage)
     return records
+
+
+def _refuse_nothing(records: pa.Table, wanted: Wanted) -> None:
+    if not len(records):
+        raise DataUnsuited(
+            f"{wanted.collection} has no records in this area and time"
+            + ("" if wanted.step_us == 1 else " at full hours")
+        )
 
 
 def _judged_from(text: str | None, grid: Grid) -> int:

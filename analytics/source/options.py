@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from analytics.errors import BadOption
+from analytics.source.selection import time_to_text
 from node.api.parsing import parse_bbox, parse_datetime, parse_duration, parse_time
 from node.errors import BadRequest
 from node.query import COVERAGE_ORDER, ROWS_PER_PAGE_MAX, TIME_MAX, TIME_MIN, CoverageState
@@ -139,6 +140,12 @@ def connection_to_options(connection: Mapping[str, Any]) -> dict[str, str]:
     return {
         names.get(name, name): str(value) for name, value in connection.items() if value is not None
     }
+
+
+def times_to_options(start_us: int, stop_us: int) -> dict[str, str]:
+    """A half-open time as options of the source; an open end is none."""
+    ends = {"from": time_to_text(start_us), "to": time_to_text(stop_us)}
+    return {name: text for name, text in ends.items() if text is not None}
 
 
 def write_options(options: Mapping[str, str]) -> WriteOptions:

@@ -28,8 +28,8 @@ Promises:
 4. What a job remembers of a sensor is dropped when it has been silent for a day.
 
 Files: `input` (messages to columns), `areas` (cells as columns), `windows`, `anomalies`, `scores`
-(the jobs), `outputs` (where results go), `monitor` (is it keeping up; alerts), `running` (one job
-from start to stop), `commands`.
+(the jobs), `outputs` (where results go), `monitor` (is it keeping up; alerts), `metrics` (the same
+for Prometheus), `running` (one job from start to stop), `commands`.
 
 What it does not do: it is no second way to store the stream (`ingest` does that, with dead
 letters and an account), and it joins no two streams.

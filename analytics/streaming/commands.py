@@ -3,7 +3,8 @@
 import re
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,13 +17,15 @@ from analytics.source.cluster import ask_ring
 from analytics.source.options import Access, connection_to_options
 from analytics.streaming.anomalies import anomalies as anomalies_of
 from analytics.streaming.input import (
+    BATCH_MESSAGES_MAX,
     MEDIA_TYPES,
     KafkaInput,
     check_brokers,
     read_blobs,
     read_elements,
 )
-from analytics.streaming.monitor import Health, Limits
+from analytics.streaming.metrics import JobMetrics
+from analytics.streaming.monitor import Health, Limits, Report, Show, Tell
 from analytics.streaming.outputs import (
     CacheOutput,
     ClusterOutput,
@@ -33,6 +36,7 @@ from analytics.streaming.outputs import (
 from analytics.streaming.running import Job, RunSettings, run, topic_teller
 from analytics.streaming.scores import scores, stream_task
 from analytics.streaming.windows import WATERMARK_S, Window, session_metrics, window_metrics
+from node.api.metrics_server import MetricsServer
 from node.cli.exit_codes import FAILURE, USAGE
 from node.cli.options import address_options
 from node.errors import NodeError
@@ -65,6 +69,9 @@ def job_options(command: Command) -> Command:
                      help="Of Spark: local[*], or spark://HOST:PORT."),
         click.option("--lag-max", type=click.IntRange(0), default=Limits().lag_messages_max,
                      show_default=True, help="More messages waiting is an alert."),
+        click.option("--batch-max", type=click.IntRange(1), default=BATCH_MESSAGES_MAX,
+                     show_default=True, help="Messages of one batch; more of them wait."),
+        click.option("--metrics-listen", help="HOST:PORT of Prometheus metrics at /metrics."),
         click.option("--alerts-topic", help="Topic for alerts (not keeping up; anomalies)."),
         click.option("--trigger", default="5s", show_default=True, help="From batch to batch."),
         click.option("--checkpoint", type=click.Path(file_okay=False, path_type=Path),
@@ -213,6 +220,7 @@ class _Plan:
             format=given["format_name"],
             domain=self._domain(),
             starting="earliest" if given["from_start"] else "latest",
+            batch_messages_max=given["batch_max"],
         )
         if "kafka" in given["targets"] and not given["to_topic"]:
             raise BadOption("--to kafka needs --to-topic NAME")
@@ -271,29 +279,51 @@ def _run(
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        tell: Callable[[dict[str, Any]], None] = _say
+        tell: Tell = _say
         if given["alerts_topic"]:
             tell = topic_teller(session, plan.source.brokers, given["alerts_topic"])
-        show = _show_json if given["as_json"] else _show
-        run(session, make(plan, session), plan.settings, stop=stop, show=show, tell=tell)
+        with _shown(given) as show:
+            run(session, make(plan, session), plan.settings, stop=stop, show=show, tell=tell)
     except (AnalyticsError, NodeError, ZringError) as error:
         failure = click.ClickException(str(error))
         failure.exit_code = USAGE if isinstance(error, BadOption) else FAILURE  # type: ignore[misc]
         raise failure from None
 
 
-def _show(health: Health) -> None:
+@contextmanager
+def _shown(given: dict[str, Any]) -> Iterator[Show]:
+    """Where every batch is shown: a line, and the metrics where they are asked for."""
+    line = _show_json if given["as_json"] else _show
+    if given["metrics_listen"] is None:
+        yield line
+        return
+    metrics = JobMetrics()
+    server = MetricsServer(given["metrics_listen"], metrics.text)
+    click.echo(f"metrics on port {server.port}", err=True)
+
+    def show(report: Report) -> None:
+        metrics.take(report)
+        line(report)
+
+    try:
+        yield show
+    finally:
+        server.close()
+
+
+def _show(report: Report) -> None:
+    health = report.health
     click.echo(
-        f"batch {health.batch}: {health.rows:,} rows, {health.input_rate:,.0f}/s arrive, "
+        f"{report.job} {health.batch}: {health.rows:,} rows, {health.input_rate:,.0f}/s arrive, "
         f"{health.processing_rate:,.0f}/s processed, {health.lag_messages:,} messages wait, "
         f"{health.batch_ms:,} ms",
         err=True,
     )
 
 
-def _show_json(health: Health) -> None:
-    line = {name: getattr(health, name) for name in Health.__slots__}
-    click.echo(orjson.dumps(line).decode())
+def _show_json(report: Report) -> None:
+    line = {name: getattr(report.health, name) for name in Health.__slots__}
+    click.echo(orjson.dumps({"job": report.job, **line, "raised": report.raised}).decode())
 
 
 def _say(alert: dict[str, Any]) -> None:

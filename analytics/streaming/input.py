@@ -35,6 +35,8 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 """Many JSON records are parsed as the lines of one body; the others a message at a time."""
 CONNECT_S = 5.0
+BATCH_MESSAGES_MAX = 50_000
+"""Of one micro-batch, all topics together: a worker holds its share of them as columns."""
 FIXED_SCHEMA = pa.schema(
     [
         ("sensor", pa.string()),
@@ -74,7 +76,7 @@ class KafkaInput:
     format: MessageFormat = "json"
     domain: Domain = WORLD
     starting: Literal["earliest", "latest"] = "earliest"
-    batch_messages_max: int = 50_000
+    batch_messages_max: int = BATCH_MESSAGES_MAX
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

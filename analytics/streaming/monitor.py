@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("analytics.streaming")
 BATCHES_IN_A_ROW = 3
+RULES = ("falling-behind", "lag", "load", "memory", "slow-batch")
 MEMORY_FILE = Path("/proc/meminfo")
 
 
@@ -77,6 +78,12 @@ class Watch:
     limits: Limits = field(default_factory=Limits)
     in_a_row: dict[str, int] = field(default_factory=dict)
 
+    def raised(self) -> tuple[str, ...]:
+        """Rules of which an alert has begun and not ended."""
+        return tuple(
+            sorted(rule for rule, count in self.in_a_row.items() if count >= BATCHES_IN_A_ROW)
+        )
+
     def judge(self, health: Health) -> list[dict[str, Any]]:
         """Alerts that begin or end with this batch, by rule."""
         broken = health.breaches(self.limits)
@@ -91,6 +98,20 @@ class Watch:
 
     def _alert(self, rule: str, state: str, text: str, health: Health) -> dict[str, Any]:
         return {"rule": rule, "state": state, "text": text, "batch": health.batch}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One batch of one job.
+
+    Attributes:
+        job: name of the query.
+        raised: rules of which an alert is on.
+    """
+
+    job: str
+    health: Health
+    raised: tuple[str, ...]
 
 
 def progress_to_health(progress: Mapping[str, Any]) -> Health:
@@ -123,17 +144,19 @@ def _free_memory_share() -> float:
     return sizes["MemAvailable"] / sizes["MemTotal"]
 
 
+Show = Callable[[Report], None]
+"""Is given what every batch showed."""
 Tell = Callable[[dict[str, Any]], None]
 """Takes an alert to where people look."""
 
 
-def listener(
-    watch: Watch, *, show: Callable[[Health], None], tell: Tell
-) -> "StreamingQueryListener":
-    """What Spark calls after each batch."""
+def listener(limits: Limits, *, show: Show, tell: Tell) -> "StreamingQueryListener":
+    """What Spark calls after each batch; every job is watched by itself."""
     import json
 
     from pyspark.sql.streaming.listener import StreamingQueryListener
+
+    watches: dict[str, Watch] = {}
 
     class Monitor(StreamingQueryListener):
         def onQueryStarted(self, event: Any) -> None:  # noqa: N802 - Spark's names
@@ -141,10 +164,13 @@ def listener(
 
         def onQueryProgress(self, event: Any) -> None:  # noqa: N802
             health = progress_to_health(json.loads(event.progress.json))
-            show(health)
-            for alert in watch.judge(health):
+            name = event.progress.name
+            watch = watches.setdefault(name, Watch(limits))
+            alerts = watch.judge(health)
+            show(Report(name, health, watch.raised()))
+            for alert in alerts:
                 LOG.warning("%s %s: %s", alert["rule"], alert["state"], alert["text"])
-                tell({**alert, "job": event.progress.name})
+                tell({**alert, "job": name})
 
         def onQueryIdle(self, event: Any) -> None:  # noqa: N802
             """Nothing arrives: nothing to judge."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from analytics.errors import AnalyticsError
-from analytics.streaming.monitor import Health, Limits, Watch, listener
+from analytics.errors import JobFailed
+from analytics.streaming.monitor import Limits, Show, Tell, listener
 from analytics.streaming.outputs import Output
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 60.0
 LOOK_S = 0.5
 """How often it is looked whether a query has ended."""
-
-
-class JobFailed(AnalyticsError):
-    """Raised when a job fails again and again; its message is that of the last failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +66,8 @@ def run(
     settings: RunSettings,
     *,
     stop: threading.Event,
-    show: Callable[[Health], None],
-    tell: Callable[[dict[str, Any]], None],
+    show: Show,
+    tell: Tell,
 ) -> None:
     """Run until `stop` is set, or with `once` until everything is processed.
 
@@ -83,7 +79,7 @@ def run(
     """
     with ThreadPoolExecutor(1, "zring-alerts") as alerts:
         monitor = listener(
-            Watch(settings.limits), show=show, tell=lambda alert: _submit(alerts, tell, alert)
+            settings.limits, show=show, tell=lambda alert: _submit(alerts, tell, alert)
         )
         session.streams.addListener(monitor)
         running = [_Running(job, settings) for job in jobs]
@@ -99,9 +95,7 @@ def run(
             session.streams.removeListener(monitor)
 
 
-def _submit(
-    alerts: ThreadPoolExecutor, tell: Callable[[dict[str, Any]], None], alert: dict[str, Any]
-) -> None:
+def _submit(alerts: ThreadPoolExecutor, tell: Tell, alert: dict[str, Any]) -> None:
     # Telling may itself use Spark, whose events this thread would hold up.
     alerts.submit(tell, alert)
 
@@ -170,9 +164,7 @@ def start(job: Job, settings: RunSettings) -> "StreamingQuery":
     return writer.trigger(processingTime=f"{settings.trigger_s:g} seconds").start()
 
 
-def topic_teller(
-    session: "SparkSession", brokers: str, topic: str
-) -> Callable[[dict[str, Any]], None]:
+def topic_teller(session: "SparkSession", brokers: str, topic: str) -> Tell:
     """Sends each alert to a topic of Kafka as JSON, with its rule as the key."""
 
     def tell(alert: dict[str, Any]) -> None:

@@ -97,9 +97,8 @@ def _others(
 
     trees = partial(HistGradientBoostingRegressor, max_iter=TREES, random_state=0)
     scene = scene_of(grid, temperature="temp", rain="precipitation1h")
-    rng = np.random.default_rng(SEED)
     inputs, changes = examples(
-        scene, range(hours.start), (int(LEAD),), count_max=COMPARED_EXAMPLES, rng=rng,
+        scene, range(hours.start), (int(LEAD),), count_max=COMPARED_EXAMPLES, seed=SEED,
         unseen=groups["unseen"].tolist(),
     )  # fmt: skip
     own = slice(0, features.AROUND.start)
@@ -113,7 +112,7 @@ def _others(
     judged = {
         name: examples(
             scene, hours, (int(LEAD),), count_max=JUDGED_MAX,
-            rng=np.random.default_rng(SEED), only=stations.tolist(),
+            seed=SEED, only=stations.tolist(),
         )
         for name, stations in groups.items()
     }  # fmt: skip

@@ -11,9 +11,10 @@ import click
 
 from ingest.errors import IngestError, SettingsInvalid, SourceRefused
 from ingest.live_line import REPORT_S, LiveLine
-from ingest.metrics import MetricsServer, ingest_metrics
+from ingest.metrics import ingest_metrics
 from ingest.running import Ended, Running, make_pump, wait_for_domain
 from ingest.stream_settings import IngestSettings
+from node.api.metrics_server import MetricsServer
 from node.cli.exit_codes import FAILURE, OK, PARTIAL, USAGE, exit_code_of
 from node.client import Client
 from node.errors import NodeError

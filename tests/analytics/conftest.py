@@ -1,4 +1,4 @@
-"""A real standalone Spark cluster (master and two workers), and four real nodes to read from."""
+"""A real standalone Spark cluster (master and three workers), and four real nodes to read from."""
 
 import os
 import select
@@ -37,7 +37,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a cluster of Spark's own processes, as an operator starts it."""
     folder = tmp_path_factory.mktemp("standalone")
     command = [
-        str(ROOT / "deploy" / "spark" / "standalone.sh"), "--port", "0", "--workers", "2",
+        str(ROOT / "deploy" / "spark" / "standalone.sh"), "--port", "0", "--workers", "3",
         "--memory", "700m", "--folder", str(folder), "--stop-on-eof",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
@@ -70,6 +70,7 @@ def spark(master: str) -> Iterator[SparkSession]:
         settings={
             "spark.driver.memory": "700m",
             "spark.executor.memory": "512m",
+            "spark.cores.max": "2",  # one worker is left for the commands
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.sql.shuffle.partitions": "2",

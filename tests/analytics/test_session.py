@@ -1,12 +1,12 @@
-"""What is missing on a machine is said in one line."""
+"""What is missing on a machine, and what fails on Spark, is said in one line."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from analytics.errors import Missing
-from analytics.session import check_java, open_session
+from analytics.errors import CoverageInsufficient, JobFailed, Missing
+from analytics.session import check_java, open_session, why_failed
 
 
 def java(folder: Path, text: str, *, status: int = 0) -> Path:
@@ -53,3 +53,30 @@ def test_no_connector_and_no_pyspark(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(Missing, match=r"install it: pip install 'zring\[spark\]'"):
         open_session()
+
+
+PAGE_OF_SPARK = """
+An exception was thrown from the Python worker. Please see the stack trace below.
+Traceback (most recent call last):
+  File "reader.py", line 60, in partitions
+    self._judge_whole(slices[0].urls)
+node.errors.PeerUnreachable: n1 cannot be reached
+  File "coverage.py", line 35, in judge
+    raise CoverageInsufficient(
+{raised}
+
+JVM stacktrace:
+org.apache.spark.SparkException
+"""
+
+
+def test_the_line_that_says_why_is_found_in_a_page_of_tracebacks() -> None:
+    raised = "analytics.errors.CoverageInsufficient: weather: the answer is partial: away: n1"
+    found = why_failed(PAGE_OF_SPARK.format(raised=raised))
+    assert type(found) is CoverageInsufficient
+    assert str(found) == "weather: the answer is partial: away: n1"
+    raised = "analytics.models.errors.DataUnsuited: there are no records"
+    found = why_failed(PAGE_OF_SPARK.format(raised=raised))
+    assert type(found) is JobFailed and str(found) == "there are no records"
+    found = why_failed("\n[SOME_CLASS] Something else. SQLSTATE: 42000\n  more")
+    assert str(found) == "Spark failed: [SOME_CLASS] Something else. SQLSTATE: 42000"

@@ -71,7 +71,12 @@ def make_records(
 def counter(url: str, name: str) -> float:
     """The sum of all lines of a metric at one node; 0 where there is none."""
     with Client(url, direct=True) as one:
-        lines = [line for line in one.metrics().splitlines() if not line.startswith("#")]
+        return counter_in(one.metrics(), name)
+
+
+def counter_in(metrics: str, name: str) -> float:
+    """The same in what a node has answered."""
+    lines = [line for line in metrics.splitlines() if not line.startswith("#")]
     return sum(
         float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name
     )

@@ -130,8 +130,8 @@ def wait_alive(place: NodePlace, keyring: Keyring) -> None:
         )
 
 
-def wait_until(condition: object, what: str) -> None:
-    """Poll until something is so."""
+def wait_until(condition: object, what: object) -> None:
+    """Poll until something is so; `what` is told when it is not."""
     assert callable(condition)
     deadline_s = time.monotonic() + DEADLINE_S
     while True:

@@ -1,7 +1,9 @@
 """Compose files and units name what exists here; without containers nothing more can be shown."""
 
 import configparser
+import json
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -26,6 +28,8 @@ SERVICE_KEYS = {
     "restart", "read_only", "cap_drop", "security_opt", "tmpfs", "logging", "stop_grace_period",
     "secrets", "deploy", "ulimits", "profiles",
 }  # fmt: skip
+HEALTH = ROOT / "deploy" / "health.py"
+DASHBOARDS = sorted((ROOT / "deploy" / "dashboards").glob("*.json"))
 DURATION = re.compile(r"\d+[smh]")
 
 
@@ -61,7 +65,7 @@ def test_a_service_is_whole(file: Path, name: str, service: dict[str, Any]) -> N
     assert "image" in service
     for volume in service.get("volumes", []):
         source = volume.split(":")[0]
-        if source.startswith("./"):
+        if source.startswith("."):
             assert (COMPOSE / source).is_file(), volume
             assert volume.endswith(":ro"), volume
         else:
@@ -89,6 +93,37 @@ def test_our_own_services_use_what_exists(file: Path, name: str, service: dict[s
         assert f" AS {build['target']}\n" in dockerfile
         if build["target"] == "streams":
             check_zring(service.get("command", ["serve"]))
+
+
+@pytest.mark.parametrize(("file", "name", "service"), SERVICES)
+def test_our_own_services_are_looked_at_by_the_health_check(
+    file: Path, name: str, service: dict[str, Any]
+) -> None:
+    if service.get("build", {}).get("target") != "streams" or "healthcheck" not in service:
+        return
+    kind, program, *words = service["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", "zring-health"), file.name
+    known = runpy.run_path(str(HEALTH))["read_call"](words)
+    assert known.urls or known.process, name
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.name)
+def test_a_dashboard_is_whole(file: Path) -> None:
+    loaded = json.loads(file.read_text(encoding="utf-8"))
+    assert loaded["uid"] == file.stem
+    shown = [panel for panel in loaded["panels"] if panel["type"] != "row"]
+    numbers = [panel["id"] for panel in loaded["panels"]]
+    assert len(set(numbers)) == len(numbers)
+    assert len({panel["title"] for panel in shown}) >= len(shown) - 1
+    variables = {variable["name"] for variable in loaded["templating"]["list"]}
+    for panel in shown:
+        assert panel["datasource"]["uid"] == "${source}", panel["title"]
+        for target in panel["targets"]:
+            used = set(re.findall(r"\$(\w+)", target["expr"])) - {"__rate_interval"}
+            assert used <= variables, target["expr"]
+            assert target["expr"].count("(") == target["expr"].count(")"), target["expr"]
+    mounted = (COMPOSE / "compose.dev.yaml").read_text(encoding="utf-8")
+    assert f"/dashboards/{file.name}:ro" in mounted
 
 
 def test_development_is_open_to_this_machine_only() -> None:

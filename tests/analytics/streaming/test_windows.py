@@ -1,5 +1,6 @@
 """Windows and sessions over a real stream equal those computed by hand, crash or no crash."""
 
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from ingest.demo.nodes import LocalCluster
 from node.client import Client
 from tests.analytics.streaming.conftest import JobProcess, read_topic, run_job
 from tests.analytics.streaming.material import bodies, expected_windows, make_stream, shuffled
+from tests.cluster.dashboards import names_exported, names_used
+from tests.cluster.material import free_ports
 from tests.streams.broker import Broker
 from tests.streams.waiting import wait_until
 
@@ -67,10 +70,11 @@ def test_a_killed_job_goes_on_without_loss_or_doubles(
     broker: Broker, nodes: LocalCluster, client: Client, tmp_path: Path
 ) -> None:
     broker.create_topic("killed", kafka_partitions=2)
+    (port,) = free_ports(1)
     records = make_stream(1_200)
     arguments = [
         *windows_arguments(broker, nodes, "killed", tmp_path / "state"),
-        "--window", "1m", "--trigger", "1s",
+        "--window", "1m", "--trigger", "1s", "--metrics-listen", f"127.0.0.1:{port}",
     ]  # fmt: skip
     half = len(records) // 2
     for part in range(2):
@@ -83,12 +87,21 @@ def test_a_killed_job_goes_on_without_loss_or_doubles(
                 deadline_s=240.0,
             )
             assert job.process.poll() is None, job.said[-4_000:]
+            wait_until(lambda: _dashboards_are_fed(port), "what the dashboards show is exported")
             job.kill()
     run_job(*arguments, "--once", folder=tmp_path)
     expected = expected_windows(
         records, length_s=60, slide_s=60, level=2, complete_s=1_195 - WATERMARK_S
     )
     assert_equal(stored(client, "killed.windows"), expected)
+
+
+def _dashboards_are_fed(port: int) -> bool:
+    """Whether the job exports what the dashboards show of jobs, with a value of its own."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    used = names_used("zring_job_")
+    return len(used) > 6 and used <= names_exported(text) and 'job="windows-60s"' in text
 
 
 def _count(client: Client) -> int:

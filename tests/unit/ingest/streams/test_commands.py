@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from ingest.errors import IngestError, SettingsInvalid
 from ingest.files import ingest
 from ingest.live_line import as_document, line
-from ingest.metrics import MetricsServer, ingest_metrics
+from ingest.metrics import ingest_metrics
 from ingest.stream_settings import read_ingest_settings, tables_to_settings
-from node.errors import PeerUnreachable
+from node.api.metrics_server import MetricsServer
+from node.errors import ConfigInvalid, PeerUnreachable
 from tests.unit.ingest.streams.pumping import (
     MemorySource,
     Store,
@@ -150,6 +151,6 @@ def test_metrics_and_lines_say_what_became_of_the_messages() -> None:
     server = MetricsServer("127.0.0.1:0", lambda: text)
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=60) as reply:
         assert reply.read().decode() == text
-    with pytest.raises(SettingsInvalid, match="metrics-listen"):
+    with pytest.raises(ConfigInvalid, match="metrics-listen"):
         MetricsServer(f"127.0.0.1:{server.port}", lambda: text)
     server.close()
