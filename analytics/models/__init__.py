@@ -19,8 +19,8 @@ Promises:
 Files, from the ground up: `errors`; `network` (what a framework gives) and `chainer_framework`;
 `saved` (the file); `committee` (networks that are averaged, and their training); `grid` (records
 on a clock), `sun`, `neighbourhood`; `nowcast_features`, `nowcast`, `nowcast_training`; `anomaly`
-and `planted_faults`; `digits`; `tasks` (which file is whose); `records` and the commands `train`
-and `infer`.
+and `planted_faults`; `digits`; `tasks` (which file is whose); `records`; `training_material` and
+`spark_inference` (the same on Spark), `inference` (at one node); the commands `train` and `infer`.
 
 What it does not do: no hyperparameter search, no model registry, no GPU. Chainer is no longer
 developed; it is what these models were asked to be in, and another framework is one more line in

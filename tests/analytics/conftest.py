@@ -18,7 +18,7 @@ from node.client import Client
 from tests.cluster.material import make_places, make_records
 
 ROOT = Path(__file__).parents[2]
-START_S = 180.0
+START_S = 300.0
 STOP_S = 30.0
 COUNT = 20_000
 TEST_S = 900

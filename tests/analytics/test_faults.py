@@ -9,6 +9,8 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from analytics.errors import CoverageInsufficient
+from analytics.session import why_failed
 from analytics.source.data_source import ZringSource
 from analytics.source.reader import ZringReader
 from ingest.demo.nodes import LocalCluster
@@ -85,6 +87,10 @@ def test_an_answer_that_may_lack_records_is_never_taken_for_a_whole_one(
     text = str(caught.value)
     assert "weather: the answer is partial: no node with the records is in contact for (" in text
     assert "away: nw since 20" in text and "accept it with require=partial" in text
+    # A command says the same in one line and ends with the code of a part.
+    why = why_failed(text)
+    assert type(why) is CoverageInsufficient and "\n" not in str(why)
+    assert str(why).startswith("weather: the answer is partial") and "require=partial" in str(why)
     some = load(spark, cluster, "weather", require="partial").count()
     assert 0 < some < COUNT
 
