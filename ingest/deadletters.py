@@ -1,7 +1,7 @@
 """Messages that cannot be stored, kept with their original bytes until a person looks at them.
 
 A letter is durable before its message is acknowledged to the source. A message that was delivered
-twice may have two letters; source, stream and sequence say that they are one.
+twice may have two letters; source, stream, sequence, key and bytes say that they are one.
 """
 
 import base64
@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -20,6 +21,8 @@ from ingest.errors import DeadLettersRefused, UnreadableFile
 
 FILE_BYTES_MAX = 4 << 30
 """A file that grows beyond is a mapping gone wrong, not a few broken sensors: the pump waits."""
+IDENTITY_BYTES = 16
+"""Of a hash: two of a million letters are the same by chance once in 10^26 files."""
 _OPTIONS = orjson.OPT_APPEND_NEWLINE
 
 
@@ -55,6 +58,19 @@ class DeadLetter:
             value = document[name]
             document[name] = None if value is None else base64.b64encode(value).decode()
         return orjson.dumps(document, option=_OPTIONS)
+
+    def identity(self) -> bytes:
+        """What two letters of one message have in common.
+
+        The bytes belong to it: where a protocol numbers nothing, the sequence is a count of what
+        one process received, and begins anew with the next one.
+        """
+        digest = blake2b(digest_size=IDENTITY_BYTES)
+        place = orjson.dumps([self.source, self.stream, self.sequence, self.payload is None])
+        for part in (place, self.key or b"", self.payload or b""):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.digest()
 
     @classmethod
     def from_json(cls, line: bytes) -> Self:
@@ -150,7 +166,7 @@ def read_letters(path: Path) -> Iterator[DeadLetter]:
     Raises:
         UnreadableFile: the file cannot be read, or holds no letter at all.
     """
-    known: set[tuple[str, str, int]] = set()
+    known: set[bytes] = set()
     lines = 0
     try:
         with path.open("rb") as stream:
@@ -160,9 +176,9 @@ def read_letters(path: Path) -> Iterator[DeadLetter]:
                     letter = DeadLetter.from_json(line)
                 except UnreadableFile:
                     continue
-                place = (letter.source, letter.stream, letter.sequence)
-                if place not in known:
-                    known.add(place)
+                identity = letter.identity()
+                if identity not in known:
+                    known.add(identity)
                     yield letter
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}") from None

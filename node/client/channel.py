@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -39,6 +40,7 @@ class _CountedSink:
         self.bytes_written += len(data)
 
 
+@lru_cache(maxsize=64)
 def _patience(timeout_s: float) -> Patience:
     """With a node that can be replaced, in a call of so long."""
     share_s = timeout_s / SHARE

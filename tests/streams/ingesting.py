@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.streams.nursery import Nursery
 from tests.streams.waiting import wait_until
 
 
@@ -15,17 +16,16 @@ class IngestProcess:
     """One `zring ingest run`; killed at the latest when its `with` block ends."""
 
     def __init__(self, config: Path, *flags: str) -> None:
-        self._command = [sys.executable, "-m", "node.cli", "ingest", "run", "--config", str(config),
-                         *flags]  # fmt: skip
+        self._words = ["ingest", "run", "--config", str(config), *flags]
         self._folder = config.parent
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process_id: int | None = None
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running():
             self.kill()
 
     @property
@@ -36,35 +36,44 @@ class IngestProcess:
 
     def start(self) -> None:
         """Begin."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("ZRING_")}
-        with (self._folder / "ingest.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder, env=kept
-            )
+        self._process_id = Nursery.shared().start(
+            self._words, folder=self._folder, log=self._folder / "ingest.log"
+        )
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait(60)
+        self._send(signal.SIGKILL)
+        self.wait_ended(60.0)
 
     def stop(self) -> int:
         """Ask it to end; returns the exit code."""
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(90)
+        self._send(signal.SIGTERM)
+        return self.wait_ended(90.0)
+
+    def _send(self, number: signal.Signals) -> None:
+        assert self._process_id is not None
+        if self.is_running():
+            os.kill(self._process_id, number)
 
     def is_running(self) -> bool:
         """Whether it is there."""
-        return self._process is not None and self._process.poll() is None
+        return self._process_id is not None and self._exit_code() is None
+
+    def _exit_code(self) -> int | None:
+        assert self._process_id is not None
+        return Nursery.shared().exit_code(self._process_id)
 
     def wait_ended(self, deadline_s: float = 90.0) -> int:
         """Wait until it ends by itself; returns the exit code."""
-        assert self._process is not None
-        process = self._process
-        wait_until(lambda: process.poll() is not None, f"the end: {self.log}",
-                   deadline_s=deadline_s)  # fmt: skip
-        return process.returncode
+        codes: list[int | None] = []
+
+        def has_ended() -> bool:
+            codes.append(self._exit_code())
+            return codes[-1] is not None
+
+        wait_until(has_ended, f"the end: {self.log}", deadline_s=deadline_s)
+        assert codes[-1] is not None
+        return codes[-1]
 
     def wait_says(self, words: str) -> None:
         """Wait for words in its log."""

@@ -270,6 +270,17 @@ def test_gaps_and_repeats_are_counted() -> None:
     assert sum(pump.statistics().account.late) == 5
 
 
+def test_letters_of_one_place_with_other_bytes_are_others(tmp_path: Path) -> None:
+    """Found by killing: a source that numbers what it receives begins anew in the next process."""
+    path, letters = tmp_path / "dead.ndjson", Letters()
+    for bodies in ((b"{", b"["), (b"[", b"["), (b"{", None)):
+        source = MemorySource([[messages(*bodies)]])
+        make_pump(source, Store(), letters).run(threading.Event())
+    DeadLetterFile(path).add(letters.letters)
+    found = [(letter.sequence, letter.payload) for letter in read_letters(path)]
+    assert found == [(0, b"{"), (1, b"["), (0, b"["), (1, None)]
+
+
 def test_letters_survive_a_writer_that_was_killed_within_a_line(tmp_path: Path) -> None:
     path = tmp_path / "new" / "dead.ndjson"
     letters = Letters()
