@@ -144,11 +144,12 @@ def start(job: Job, settings: RunSettings) -> "StreamingQuery":
     """Start the query of a job where its checkpoint says."""
 
     def write(frame: "DataFrame", batch: int) -> None:
-        if len(job.outputs) > 1:  # else every output would compute the batch anew
-            frame = frame.persist()
+        # Kept, so that nothing computes it anew. Windows that have not ended give no results yet.
+        frame = frame.persist()
         try:
-            for output in job.outputs:
-                output.write(frame, batch)
+            if frame.count():
+                for output in job.outputs:
+                    output.write(frame, batch)
         finally:
             frame.unpersist()
 

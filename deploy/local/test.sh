@@ -39,18 +39,21 @@ phase "environment" deploy/local/environment.sh .venv 3.11 requirements/dev.txt 
 phase "style, types, layers" deploy/local/lint.sh
 phase "core on Python 3.12, current numpy" core_tests 3.12 tests/unit
 phase "core on Python 3.13, current numpy" core_tests 3.13 tests/unit tests/property
-# Real processes (nodes, browsers, GDAL) are timed and killed: they get the machine for themselves.
-alone=()
+# Those with processes of their own (nodes, browsers, brokers, Spark) wait more than they compute: two
+# files at a time, the longest first.
+processes=(--numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 10)
+folders=()
 ignored=(--ignore tests/analytics --ignore tests/streams)
-for folder in tests/cluster tests/recovery tests/clients tests/console tests/docs; do
+for folder in tests/recovery tests/cluster tests/console tests/clients tests/docs; do
     if [[ -d $folder ]]; then
-        alone+=("$folder")
+        folders+=("$folder")
         ignored+=(--ignore "$folder")
     fi
 done
 phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests "${ignored[@]}"
-phase "tests with real processes" .venv/bin/pytest --durations 10 "${alone[@]}"
-phase "tests with brokers" .venv/bin/pytest --durations 10 tests/streams
-# These wait for Spark more than they compute: two files at a time.
-phase "tests with Spark" .venv/bin/pytest --numprocesses 2 --dist loadfile --durations 10 tests/analytics
+phase "tests with real processes" .venv/bin/pytest "${processes[@]}" "${folders[@]}"
+# A Java that lives for seconds starts sooner when it compiles little and collects simply.
+export JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+phase "tests with brokers" .venv/bin/pytest "${processes[@]}" tests/streams
+phase "tests with Spark" .venv/bin/pytest "${processes[@]}" tests/analytics
 report

@@ -18,11 +18,11 @@ from node.client import Client
 from tests.cluster.material import make_places, make_records
 
 ROOT = Path(__file__).parents[2]
-START_S = 300.0
+START_S = 400.0
 STOP_S = 30.0
 COUNT = 20_000
-TEST_S = 900
-"""The first test of a module waits for Spark and four nodes, whatever else the machine does."""
+TEST_S = 1_800
+"""The first test of all waits for Spark and four nodes, whatever else the machine does."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,9 +82,9 @@ def spark(master: str) -> Iterator[SparkSession]:
     session.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """Four nodes that the tests of one module share."""
+    """Four nodes that all tests share; a test writes to collections of its own."""
     with LocalCluster(make_places(tmp_path_factory.mktemp("cluster"))) as started:
         yield started
 
@@ -98,7 +98,8 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def weather(cluster: LocalCluster) -> pa.Table:
-    """Records that the nodes hold in the collection `weather`."""
+    """Records that the nodes hold in the collection `weather`, and no others; writing them again
+    changes nothing."""
     table = make_records(COUNT, seed=7)
     with Client(cluster.urls[0], timeout_s=60.0) as writer:
         assert writer.write("weather", table, w="all").stored == COUNT

@@ -16,8 +16,16 @@ from analytics.source.reader import ZringReader
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
 from tests.analytics.conftest import COUNT, load
+from tests.cluster.material import make_places
 
-NOTICED_S = 60.0
+NOTICED_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """Four nodes that may die."""
+    with LocalCluster(make_places(tmp_path_factory.mktemp("mortal"))) as started:
+        yield started
 
 
 def whole_reader(cluster: LocalCluster, **options: str) -> ZringReader:

@@ -1,12 +1,12 @@
 """The examples of docs/spark.md run as they stand."""
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 import analytics.session
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
-from tests.cluster.material import make_records
 from tests.docs.markdown import ROOT, blocks
 
 PAGE = ROOT / "docs" / "spark.md"
@@ -17,10 +17,10 @@ def test_examples_run(
     spark: SparkSession,
     cluster: LocalCluster,
     client: Client,
+    weather: pa.Table,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    client.write("weather", make_records(2_000, seed=3), w="all")
     monkeypatch.setattr(analytics.session, "open_session", lambda: spark)
     names: dict[str, object] = {}
     examples = [block for block in blocks(PAGE) if block.language == "python"]

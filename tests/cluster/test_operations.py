@@ -115,7 +115,7 @@ class Stage:
             return {node["id"]: node["state"] for node in client.status()["nodes"]}
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        deadline_s = time.monotonic() + 90.0
+        deadline_s = time.monotonic() + 120.0
         while not condition():
             assert time.monotonic() < deadline_s, what
             time.sleep(0.1)
@@ -141,13 +141,14 @@ class Stage:
 
     def wait_moved(self) -> None:
         """Wait until no area moves and everybody is filled; letting go takes longer."""
-        self.wait_for(lambda: not {"move", "fill"} & self.kinds(), "areas are still on their way")
+        self.wait_for(self._has_moved, "areas are still on their way, or a node is silent")
 
-    def kinds(self) -> set[str]:
+    def _has_moved(self) -> bool:
         with Client(self.url) as client:
             document = client.operations.tasks()
-        assert not document["silent"]
-        return {task["kind"] for task in document["tasks"]}
+        return not document["silent"] and not {"move", "fill"} & {
+            task["kind"] for task in document["tasks"]
+        }
 
     def misplaced(self) -> dict[str, tuple[int, int]]:
         """Node → records that it lacks, and records that it should not have."""
@@ -227,7 +228,9 @@ def test_a_cluster_grows_and_shrinks_while_it_works(stage: Stage, traffic: Traff
     ring = stage.run("commit", plan_file)
     assert ring["spans_waiting"]
     under_way = stage.run("tasks", code=PARTIAL)["tasks"]
-    assert {"move", "fill"} <= {task["kind"] for task in under_way}
+    # What carries the records over stands beside the move; which of the two, is a matter of time.
+    kinds = {task["kind"] for task in under_way}
+    assert "move" in kinds and kinds & {"fill", "hand-over"}, kinds
     assert {task["target"] for task in under_way if task["kind"] == "move"} == {"n5"}
     assert "make the plan again" in stage.run("commit", plan_file, code=REFUSED)
     stage.wait_moved()

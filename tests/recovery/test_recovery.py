@@ -14,7 +14,8 @@ from tests.recovery.scripts import SCRIPTS
 from tests.tidy.tree import ROOT
 
 SHORT = [script for script in SCRIPTS if script.short and script.exists()]
-DEADLINE_S = 280.0
+DEADLINE_S = 600.0
+pytestmark = pytest.mark.timeout(DEADLINE_S + 60.0)
 SECONDS, RECORDS = "10", "10000"
 
 

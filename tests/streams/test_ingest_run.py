@@ -63,7 +63,7 @@ def numbers(url: str, collection: str) -> list[int]:
     return sorted(table["n"].to_pylist())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_while_no_node_answers_the_pump_waits_and_then_goes_on(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:

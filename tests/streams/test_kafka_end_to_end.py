@@ -22,7 +22,7 @@ from tests.streams.kafka_ingest import Topic, judge, processes, stored_numbers
 from tests.streams.mosquitto import Mosquitto
 from tests.streams.waiting import pass_time, wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1_800)
 STORED_DEADLINE_S = 180.0
 
 

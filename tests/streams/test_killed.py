@@ -138,7 +138,7 @@ class Senders:
         )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_killed_twenty_times_at_random_moments(
     url: str, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:

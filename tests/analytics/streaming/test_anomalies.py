@@ -10,13 +10,13 @@ import redis
 
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
-from tests.analytics.streaming.conftest import read_topic, run_job
+from tests.analytics.streaming.conftest import run_job
 from tests.analytics.streaming.material import bodies, make_stream
 from tests.streams.broker import Broker
 
 
 def test_planted_spikes_are_found_and_told(
-    broker: Broker, nodes: LocalCluster, client: Client, cache: str, tmp_path: Path
+    broker: Broker, cluster: LocalCluster, client: Client, cache: str, tmp_path: Path
 ) -> None:
     broker.create_topic("faults")
     broker.create_topic("alerts")
@@ -27,7 +27,7 @@ def test_planted_spikes_are_found_and_told(
             record["values"]["temp"] += 25.0
     broker.produce("faults", bodies(records))
     run_job(
-        "anomalies", "--brokers", broker.address, "--topic", "faults", "--url", nodes.urls[0],
+        "anomalies", "--brokers", broker.address, "--topic", "faults", "--url", cluster.urls[0],
         "--checkpoint", str(tmp_path / "state"), "--alerts-topic", "alerts", "--limit", "8",
         "--to", "zring", "--to", "redis", "--redis", cache, "--once",
         "--batch-max", str(len(records) // 4 + 1), "--lag-max", "0", folder=tmp_path,
@@ -35,7 +35,7 @@ def test_planted_spikes_are_found_and_told(
     rows = client.query("faults.anomalies").table.to_pylist()
     assert {(row["station"], f"{row['time']:%Y-%m-%dT%H:%M:%SZ}") for row in rows} == planted
     assert all(abs(row["score"]) > 8 for row in rows)
-    alerts = [orjson.loads(message) for message in read_topic(broker, "alerts")]
+    alerts = [orjson.loads(message.value()) for message in broker.read("alerts")]
     assert {alert["sensor"] for alert in alerts if "sensor" in alert} == {"s1/temp", "s4/temp"}
     told = [(alert["job"], alert["state"]) for alert in alerts if alert.get("rule") == "lag"]
     assert told == [("anomalies", "raised"), ("anomalies", "ended")]

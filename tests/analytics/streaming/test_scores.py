@@ -19,7 +19,7 @@ COUNT = 300
 
 
 def test_images_of_a_stream_are_read(
-    broker: Broker, nodes: LocalCluster, client: Client, tmp_path: Path
+    broker: Broker, cluster: LocalCluster, client: Client, tmp_path: Path
 ) -> None:
     images, labels = mnist_data()
     pixels = np.asarray(images, np.uint8)
@@ -42,7 +42,7 @@ def test_images_of_a_stream_are_read(
     ]
     broker.produce("images", [*messages, b"no image"])
     run_job(
-        "scores", "--brokers", broker.address, "--topic", "images", "--url", nodes.urls[0],
+        "scores", "--brokers", broker.address, "--topic", "images", "--url", cluster.urls[0],
         "--checkpoint", str(tmp_path / "state"), "--model", str(tmp_path / "digits.model"),
         "--to", "zring", "--once", folder=tmp_path,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
-from tests.analytics.streaming.conftest import JobProcess, read_topic, run_job
+from tests.analytics.streaming.conftest import JOB_DEADLINE_S, JobProcess, run_job
 from tests.analytics.streaming.material import bodies, expected_windows, make_stream, shuffled
 from tests.cluster.dashboards import names_exported, names_used
 from tests.cluster.material import free_ports
@@ -34,21 +34,21 @@ def assert_equal(found: dict[Any, dict[str, Any]], expected: dict[Any, dict[str,
         assert got == pytest.approx(metrics), key
 
 
-def windows_arguments(broker: Broker, nodes: LocalCluster, topic: str, state: Path) -> list[str]:
+def windows_arguments(broker: Broker, cluster: LocalCluster, topic: str, state: Path) -> list[str]:
     return [
         "windows", "--brokers", broker.address, "--topic", topic, "--checkpoint", str(state),
-        "--url", nodes.urls[0], "--level", "2", "--to", "zring",
+        "--url", cluster.urls[0], "--level", "2", "--to", "zring",
     ]  # fmt: skip
 
 
 def test_windows_are_exact_and_go_on_where_they_stopped(
-    broker: Broker, nodes: LocalCluster, client: Client, tmp_path: Path
+    broker: Broker, cluster: LocalCluster, client: Client, tmp_path: Path
 ) -> None:
     broker.create_topic("windows", kafka_partitions=2)
     records = make_stream(600)
     half = len(records) // 2
     arguments = [
-        *windows_arguments(broker, nodes, "windows", tmp_path / "state"),
+        *windows_arguments(broker, cluster, "windows", tmp_path / "state"),
         "--window", "1m", "--window", "2m/1m", "--once", "--to", "kafka", "--to-topic", "metrics",
     ]  # fmt: skip
     broker.create_topic("metrics")
@@ -62,18 +62,18 @@ def test_windows_are_exact_and_go_on_where_they_stopped(
         **expected_windows(records, length_s=120, slide_s=60, level=2, complete_s=complete_s),
     }
     assert_equal(stored(client, "windows.windows"), expected)
-    assert len(read_topic(broker, "metrics")) == len(expected)
+    assert len(broker.read("metrics")) == len(expected)
     assert "left out" in said
 
 
 def test_a_killed_job_goes_on_without_loss_or_doubles(
-    broker: Broker, nodes: LocalCluster, client: Client, tmp_path: Path
+    broker: Broker, cluster: LocalCluster, client: Client, tmp_path: Path
 ) -> None:
     broker.create_topic("killed", kafka_partitions=2)
     (port,) = free_ports(1)
     records = make_stream(1_200)
     arguments = [
-        *windows_arguments(broker, nodes, "killed", tmp_path / "state"),
+        *windows_arguments(broker, cluster, "killed", tmp_path / "state"),
         "--window", "1m", "--trigger", "1s", "--metrics-listen", f"127.0.0.1:{port}",
     ]  # fmt: skip
     half = len(records) // 2
@@ -84,7 +84,7 @@ def test_a_killed_job_goes_on_without_loss_or_doubles(
             wait_until(
                 lambda before=before: _count(client) > before or job.process.poll() is not None,
                 "a window is stored",
-                deadline_s=240.0,
+                deadline_s=JOB_DEADLINE_S,
             )
             assert job.process.poll() is None, job.said[-4_000:]
             wait_until(lambda: _dashboards_are_fed(port), "what the dashboards show is exported")
@@ -110,7 +110,7 @@ def _count(client: Client) -> int:
 
 
 def test_sessions_end_with_a_pause(
-    broker: Broker, nodes: LocalCluster, client: Client, tmp_path: Path
+    broker: Broker, cluster: LocalCluster, client: Client, tmp_path: Path
 ) -> None:
     broker.create_topic("cars")
     records = make_stream(900, sensors=2)
@@ -119,7 +119,7 @@ def test_sessions_end_with_a_pause(
     ]
     broker.produce("cars", bodies(silent))
     run_job(
-        "sessions", "--brokers", broker.address, "--topic", "cars", "--url", nodes.urls[0],
+        "sessions", "--brokers", broker.address, "--topic", "cars", "--url", cluster.urls[0],
         "--checkpoint", str(tmp_path / "state"), "--gap", "2m", "--once", "--to", "zring",
         folder=tmp_path,
     )  # fmt: skip
