@@ -51,6 +51,8 @@ VALUE_NAMES_MAX = 1_000
 """Columns of one collection in one batch; more is a mapping gone wrong."""
 SENSOR_NAME_BYTES_MAX = 256
 COLLECTION_NAME_BYTES_MAX = 128
+FEW_NAMES = 64
+"""So few are looked up one by one: that costs less than to find those that differ."""
 HASHES_KNOWN_MAX = 1 << 15
 """Sensor names whose hashes are kept at hand: usually some 5 MB, 15 MB with the longest names."""
 
@@ -197,14 +199,12 @@ def hash_sensors(sensor: pa.StringArray) -> UInt64s:
 
     Cost: some 0.1 µs a distinct name that is known.
     """
-    if len(sensor) == 1:
-        return np.array((_known_hashes[sensor[0].as_py()],), np.uint64)
-    encoded = sensor.dictionary_encode()
+    encoded = sensor.dictionary_encode() if len(sensor) > FEW_NAMES else None
     # Through NumPy: a tenth of what a list of Arrow's scalars costs.
-    names = encoded.dictionary.to_numpy(zero_copy_only=False).tolist()
+    names = (encoded.dictionary if encoded else sensor).to_numpy(zero_copy_only=False).tolist()
     hashes = np.fromiter(map(_known_hashes.__getitem__, names), np.uint64, len(names))
-    indices: npt.NDArray[np.int32] = encoded.indices.to_numpy(zero_copy_only=False)
-    return hashes[indices]
+    at: Places | None = encoded.indices.to_numpy(zero_copy_only=False) if encoded else None
+    return hashes if at is None else hashes[at]
 
 
 def concat_rows(parts: Sequence[Rows]) -> Rows:

@@ -55,18 +55,19 @@ class HolderMap:
     sets: tuple[tuple[str, ...], ...]
     copies_wanted: int
     copies_missing: int
+    nodes: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Every node that holds something, sorted."""
     _spans: dict[str, Spans] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Node → the codes that it holds, once somebody has asked; at most one entry for each node."""
+
+    def __post_init__(self) -> None:
+        nodes = sorted({node for set_ in self.sets for node in set_})
+        object.__setattr__(self, "nodes", tuple(nodes))
 
     @property
     def holders(self) -> tuple[tuple[str, ...], ...]:
         """The holders of each stretch; built anew on every use."""
         return tuple(self.sets[index] for index in self.chosen.tolist())
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """Every node that holds something, sorted."""
-        return tuple(sorted({node for set_ in self.sets for node in set_}))
 
     def holders_of(self, codes: Int64s) -> Int64s:
         """int64[n]: index into `sets` for each code int64[n]."""
@@ -91,9 +92,9 @@ class HolderMap:
         """The codes that a node holds; looked for once, since every word of a node is about it."""
         spans = self._spans.get(node)
         if spans is None:
-            spans = self.spans_with(lambda holders: node in holders)
-            if spans:
-                self._spans[node] = spans
+            if node not in self.nodes:
+                return ()
+            spans = self._spans[node] = self.spans_with(lambda holders: node in holders)
         return spans
 
     def stretches(self, spans: Spans) -> list[tuple[Span, tuple[str, ...]]]:

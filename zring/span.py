@@ -34,13 +34,15 @@ def normalise(pairs: Iterable[Span]) -> Spans:
 
 def union(left: Spans, right: Spans) -> Spans:
     """Codes in either set."""
-    if not left or not right:
+    if not left or not right or left == right:
         return left or right
     return normalise((*left, *right))
 
 
 def intersect(left: Spans, right: Spans) -> Spans:
     """Codes in both sets; one pass over both."""
+    if left == right:
+        return left
     shared: list[Span] = []
     i = j = 0
     while i < len(left) and j < len(right):
@@ -57,6 +59,8 @@ def intersect(left: Spans, right: Spans) -> Spans:
 
 def subtract(left: Spans, right: Spans) -> Spans:
     """Codes of `left` that are not in `right`; one pass over both."""
+    if not right or left == right:
+        return () if right else left
     rest: list[Span] = []
     j = 0
     for start, stop in left:

@@ -151,8 +151,7 @@ async def get_health(request: web.Request) -> web.StreamResponse:
 async def get_ready(request: web.Request) -> web.StreamResponse:
     """Whether queries and writes are worth sending here."""
     state = request.app[STATE]
-    status = state.service.status()
-    if status.store.full:
+    if state.service.engine.statistics().full:
         return problem(
             503,
             "the store is nearly full; reads go on, writes are refused; free space or add a node",
@@ -166,9 +165,8 @@ async def get_ready(request: web.Request) -> web.StreamResponse:
             reason=state.service.life,
             headers={"Retry-After": "5"},
         )
-    return json_response(
-        {"status": "ready", "life": state.service.life, "coverage": status.coverage.state}
-    )
+    coverage = state.service.coverage().state
+    return json_response({"status": "ready", "life": state.service.life, "coverage": coverage})
 
 
 async def get_metrics(request: web.Request) -> web.StreamResponse:

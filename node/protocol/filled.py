@@ -168,6 +168,11 @@ def judge_own_store(word: Word, remembered: Iterable[StoreSeen]) -> Verdict:
     return "keep"
 
 
+def remembered_of(node: str, words: Iterable[Word]) -> list[StoreSeen]:
+    """What those who said these words remember of a node's store."""
+    return [word.stores[node] for word in words if node in word.stores]
+
+
 def is_restored(word: Word, seen: StoreSeen) -> bool:
     """Whether a node's store is older than what was seen of it: a restored image.
 

@@ -18,16 +18,20 @@ that is away, and it can be forgotten again."""
 class Forgotten:
     """The tombstones that a node knows."""
 
-    __slots__ = ("_incarnations",)
+    __slots__ = ("_incarnations", "_told")
 
     def __init__(self, known: Mapping[str, int] | None = None) -> None:
         self._incarnations = dict(known or {})
+        self._told: dict[str, int] | None = None
 
     def merge(self, told: Mapping[str, int]) -> bool:
         """Take up what another one tells; returns whether any of it is news."""
-        before = dict(self._incarnations)
+        known = self._incarnations
+        if all(known.get(node, -1) >= incarnation for node, incarnation in told.items()):
+            return False
+        before, self._told = dict(known), None
         for node, incarnation in told.items():
-            self._incarnations[node] = max(incarnation, self._incarnations.get(node, 0))
+            known[node] = max(incarnation, known.get(node, 0))
         if len(self._incarnations) > FORGOTTEN_MAX:
             newest = sorted(self._incarnations.items(), key=lambda entry: (entry[1], entry[0]))
             self._incarnations = dict(newest[-FORGOTTEN_MAX:])
@@ -41,6 +45,9 @@ class Forgotten:
         """Whether what is heard of this incarnation is of a member that was given up."""
         return node in self._incarnations and incarnation <= self._incarnations[node]
 
-    def told(self) -> dict[str, int]:
-        """Node → incarnation, sorted, for a node's word and its disk."""
-        return dict(sorted(self._incarnations.items()))
+    def told(self) -> Mapping[str, int]:
+        """Node → incarnation, sorted, for a node's word and its disk; the same object until
+        something changes."""
+        if self._told is None:
+            self._told = dict(sorted(self._incarnations.items()))
+        return self._told

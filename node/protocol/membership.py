@@ -35,7 +35,7 @@ from node.protocol.roster import (
     Roster,
 )
 from node.protocol.suspicion import Suspicion
-from node.protocol.word import Word
+from node.protocol.word import StoreSeen, Word
 
 WANTED_MAX = 1_024
 """Members whose newer word is asked for; the exchange finds those that fall out."""
@@ -131,14 +131,16 @@ class Membership:
         return Sender(word.node, self.run, word.incarnation, word.version, told)
 
     def say(self, word: Word) -> None:
-        """What this node says of itself now; a change of content is a new version."""
+        """What this node says of itself now, whatever its stamp; a change of content is a new
+        version."""
         said = self.word
-        word = replace(word, incarnation=said.incarnation, version=said.version)
-        if _content(word) != _content(said):
-            word = replace(word, version=said.version + 1)
-            self.word = word
-            self._tell_self()
+        is_other = not _same_content(word, said)
+        stamp = said.incarnation, said.version + is_other
+        if word.stamp != stamp:
+            word = replace(word, incarnation=stamp[0], version=stamp[1])
         self.word = word
+        if is_other:
+            self._tell_self()
 
     def rumour_of(self, member: Member) -> Rumour:
         """What this node believes of a member, as it tells it.
@@ -385,7 +387,7 @@ class Membership:
         effects: list[Effect] = []
         if member.store_id and word.store_id != member.store_id:
             effects = self._lose_store(member)
-        if known is None or _content(known) != _content(word):
+        if known is None or not _same_content(known, word):
             self.epoch += 1
         member.word, member.store_id, member.sequence = word, word.store_id, word.sequence
         self.fresh.append(member.node)
@@ -448,18 +450,31 @@ class Membership:
         return [Changed(member.node, "away")]
 
 
-def _content(word: Word) -> tuple[object, ...]:
-    """What makes a new version when it changes: all but what changes with every write."""
+def _same_content(one: Word, other: Word) -> bool:
+    """Whether nothing differs that makes a new version: all but what changes with every write."""
     return (
-        word.store_id,
-        word.instance,
-        word.birth,
-        word.address,
-        word.url,
-        word.ring_digest,
-        word.life,
-        word.filled,
-        word.owed,
-        {node: (seen.store_id, seen.instance) for node, seen in word.stores.items()},
-        word.forgotten,
+        one.store_id == other.store_id
+        and one.instance == other.instance
+        and one.birth == other.birth
+        and one.address == other.address
+        and one.url == other.url
+        and one.ring_digest == other.ring_digest
+        and one.life == other.life
+        and one.filled == other.filled
+        and one.owed == other.owed
+        and _same_lives(one.stores, other.stores)
+        and one.forgotten == other.forgotten
     )
+
+
+def _same_lives(one: Mapping[str, StoreSeen], other: Mapping[str, StoreSeen]) -> bool:
+    """Whether the same stores are known, open in the same processes."""
+    if one is other:
+        return True
+    if len(one) != len(other):
+        return False
+    for node, seen in one.items():
+        known = other.get(node)
+        if known is None or (seen.store_id, seen.instance) != (known.store_id, known.instance):
+            return False
+    return True

@@ -144,6 +144,7 @@ class ReaderMap:
     __slots__ = (
         "_boxes",
         "_contact",
+        "_debtors",
         "_domain",
         "_owed",
         "_parts",
@@ -178,10 +179,19 @@ class ReaderMap:
         self._owed = standing.owed
         self._contact = standing.contact
         self._unheard = bool(standing.unheard)
-        self._parts, self._segments = _segments(self._ways, standing, rules)
-        self._starts = [segment.start for segment in self._segments]
         self._domain = domain
+        self._debtors = {node: frozenset(debtors) for node, debtors in standing.owed.items()}
         self._boxes: list[_CellBox] | Literal["unknown"] | None = "unknown"
+        self._parts: list[Part]
+        self._segments: list[Segment]
+        self._starts: list[int]
+        if before is not None and self._ways is before._ways and self._debtors == before._debtors:
+            # Who owes whom decides how codes are read; how much, what is read besides.
+            self._parts, self._segments = before._parts, before._segments
+            self._starts, self._boxes = before._starts, before._boxes
+        else:
+            self._parts, self._segments = _segments(self._ways, standing, rules)
+            self._starts = [segment.start for segment in self._segments]
         readers = {part.reader for part in self._parts}
         plain = all(part.is_plain for part in self._parts)
         alone = len(readers) == 1 and plain and not self._unheard

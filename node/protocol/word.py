@@ -13,9 +13,11 @@ Spans are a flat list: the number of low bits that are 0 in all ends, then the e
 bits, each as the difference from the one before it: areas of whole grains cost few bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import reduce
+from itertools import accumulate, chain
+from operator import or_, sub
 from typing import Any, Literal, NamedTuple, cast
 
 from node.errors import BadRequest
@@ -185,13 +187,11 @@ def spans_to_plain(spans: Spans) -> list[int]:
     """Spans as a flat list of small numbers; empty for none."""
     if not spans:
         return []
-    ends = [end for span in spans for end in span]
-    combined = 0
-    for end in ends:
-        combined |= end
+    ends = list(chain.from_iterable(spans))
+    combined = reduce(or_, ends)
     shift = (combined & -combined).bit_length() - 1
-    steps = (following - end for end, following in pairwise(end >> shift for end in ends))
-    return [shift, ends[0] >> shift, *steps]
+    short = [end >> shift for end in ends]
+    return [shift, short[0], *map(sub, short[1:], short)]
 
 
 def plain_to_spans(plain: object) -> Spans:
@@ -204,22 +204,20 @@ def plain_to_spans(plain: object) -> Spans:
         raise BadRequest("spans in a node's word are no list, or too many", field="word")
     if not plain:
         return ()
-    if (
-        len(plain) < 3
-        or len(plain) % 2 == 0
-        or not all(type(value) is int and value >= 0 for value in plain)
-    ):
+    if len(plain) < 3 or len(plain) % 2 == 0 or not _all_counts(plain):
         raise BadRequest("spans in a node's word are malformed", field="word")
-    shift, end = plain[0], 0
+    shift = plain[0]
     if shift > CODE_BITS:
         raise _malformed(13, shift)
-    ends: list[int] = []
-    for index, step in enumerate(plain[1:]):
-        end += step
-        if (index and not step) or end << shift > CODE_STOP:
-            raise BadRequest("spans in a node's word are not in order", field="word")
-        ends.append(end << shift)
+    ends = [end << shift for end in accumulate(plain[1:])]
+    if 0 in plain[2:] or ends[-1] > CODE_STOP:
+        raise BadRequest("spans in a node's word are not in order", field="word")
     return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+
+def _all_counts(values: Sequence[object]) -> bool:
+    """Whether all are integers from 0; there is at least one."""
+    return set(map(type, values)) == {int} and min(cast("Sequence[int]", values)) >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,21 +244,19 @@ class _Places:
 
     def entries(self, place: int) -> list[tuple[str, object]]:
         value = self.plain[place]
-        if (
-            not isinstance(value, dict)
-            or len(value) > NAMES_MAX
-            or not all(isinstance(name, str) and name for name in value)
-        ):
+        if not isinstance(value, dict) or len(value) > NAMES_MAX or not all(map(_is_name, value)):
             raise _malformed(place, value)
         return cast("list[tuple[str, object]]", sorted(value.items()))
+
+
+def _is_name(value: object) -> bool:
+    return bool(value) and isinstance(value, str)
 
 
 def _store(known: object) -> StoreSeen:
     if isinstance(known, list | tuple) and len(known) >= 2:
         store_id, *numbers = known[:4]
-        if isinstance(store_id, str) and all(
-            isinstance(number, int) and number >= 0 for number in numbers
-        ):
+        if isinstance(store_id, str) and _all_counts(numbers):
             return StoreSeen(store_id, *numbers)
     raise _malformed(15, known)
 

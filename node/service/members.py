@@ -4,7 +4,7 @@ Everything that routes need is gathered in one `View`, computed when something c
 otherwise handed out as it is: a query pays nothing for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,15 @@ from node.config import LinkPreset
 from node.errors import BadRequest, PeerUnreachable
 from node.protocol.coverage import coverage_of
 from node.protocol.filled import (
-    STORES_AWAY_MAX,
     Verdict,
     believed,
     debts_told,
     is_restored,
     judge_own_store,
-    remember_store,
-    stores_told,
+    remembered_of,
 )
 from node.protocol.forgotten import Forgotten
 from node.protocol.outstanding import Outstanding
-from node.protocol.roster import NEVER_MS
 from node.protocol.routing import ReaderMap, Route, Standing
 from node.protocol.rules import Rules
 from node.protocol.word import NO_STORE, Life, StoreAt, StoreSeen, Word, store_of_reply
@@ -34,6 +31,7 @@ from node.query import Coverage
 from node.service.counters import Counters
 from node.service.health import META_ROSTER, Health
 from node.service.holding import Holding, RingChange
+from node.service.seen_stores import SeenStores
 from node.storage.engine import Engine
 from zring.digest import hash_bytes
 from zring.errors import InvalidDocument
@@ -112,16 +110,10 @@ class Members:
         self.holding = Holding(node_id=node_id, ring=ring, engine=engine, rules=rules)
         self.holding.followers.append(self._follow)
         self.outstanding = Outstanding()
-        if engine.statistics().records and rules.uncompared_after_start:
+        if engine.records and rules.uncompared_after_start:
             for node in self.holding.holders.nodes:
                 self._owe_all_in(node, self.holding.holders.spans_of(node))
-        stores = engine.read_meta(META_STORES)
-        self._stores: dict[str, StoreSeen] = (
-            {}
-            if stores is None
-            else {node: StoreSeen(*known) for node, known in msgpack.unpackb(stores).items()}
-        )
-        self._stores_persisted = self._lives_seen()
+        self._stores = SeenStores(engine.read_meta(META_STORES))
         forgotten = engine.read_meta(META_FORGOTTEN)
         self.forgotten = Forgotten(None if forgotten is None else msgpack.unpackb(forgotten))
         self._forgotten_persisted = self.forgotten.told()
@@ -131,7 +123,7 @@ class Members:
         self.instance = hash_bytes(life.encode()) % (1 << 32) or 1
         """Random number of this process."""
         self.health = Health(
-            word=self._word({}),
+            word=self._word({}, stamp=(0, 0)),
             ring=self.ring,
             seeds=[seed for seed in seeds if seed != address],
             link=link,
@@ -140,7 +132,8 @@ class Members:
             forgotten=self.forgotten,
         )
         self._view: View | None = None
-        self._view_epochs = (-1, -1, -1)
+        self._view_epochs = (-1, -1)
+        self._view_owed: Mapping[str, Spans] = {}
         self.refusals: dict[str, str] = {}
         """Address → why what answers there is not taken for a member."""
 
@@ -155,10 +148,11 @@ class Members:
 
     def view(self) -> View:
         """The current view; the same object until something changes."""
-        epochs = (self.holding.epoch, self.health.epoch, self.outstanding.epoch)
-        if self._view is None or epochs != self._view_epochs:
+        epochs, owed = (self.holding.epoch, self.health.epoch), self.outstanding.summary()
+        # A copy that was owed for a moment only leaves everything as it was.
+        if self._view is None or epochs != self._view_epochs or owed != self._view_owed:
             self._view = self._look()
-            self._view_epochs = epochs
+        self._view_epochs, self._view_owed = epochs, owed
         return self._view
 
     def as_of_us(self) -> int:
@@ -241,19 +235,22 @@ class Members:
 
     def word(self) -> Word:
         """What this node says of itself."""
-        return self._word(self._stores_told())
+        stores = self._stores.told(self.health.members, self.holding.holders)
+        return self._word(stores, stamp=self.health.membership.word.stamp)
 
-    def _word(self, stores: Mapping[str, StoreSeen]) -> Word:
-        statistics = self._engine.statistics()
+    def _word(self, stores: Mapping[str, StoreSeen], *, stamp: tuple[int, int]) -> Word:
+        incarnation, version = stamp
         return Word(
             node=self.node_id,
             cluster=self.ring.cluster_id,
             store_id=self._engine.store_id,
             sequence=self._engine.sequence,
+            incarnation=incarnation,
+            version=version,
             birth=self.holding.filled.claim.birth,
             address=self.address,
             url=self.url,
-            records=statistics.records,
+            records=self._engine.records,
             ring_digest=self.ring_digest(),
             clock_us=self._clock.now_us(),
             life="left" if self._has_left() else self.life,
@@ -265,19 +262,6 @@ class Members:
             location=self._location,
             forgotten=self.forgotten.told(),
         )
-
-    def _stores_told(self) -> Mapping[str, StoreSeen]:
-        if len(self._stores) <= STORES_AWAY_MAX:
-            return dict(sorted(self._stores.items()))
-        members = self.health.members
-        found = {node: members.find(node) for node in self._stores}
-        away = {
-            node: NEVER_MS if member is None else member.heard_ms
-            for node, member in found.items()
-            if member is None or member.state == "away"
-        }
-        kept = found.keys() - away.keys() | set(self.holding.holders.nodes)
-        return stores_told(self._stores, kept=kept, away=away)
 
     def location_of(self, node: str) -> tuple[int, int] | None:
         """Where a member stands (lon, lat; e7), as it says; None where it does not."""
@@ -293,7 +277,7 @@ class Members:
             self.life == "serving"
             and holding.held_once
             and not holding.held
-            and not self._engine.statistics().records
+            and not self._engine.records
         )
 
     def verdict(self) -> Verdict:
@@ -307,7 +291,7 @@ class Members:
             instance=self.instance,
             found=self._found,
         )
-        return judge_own_store(own, self._remembered_of(self.node_id))
+        return judge_own_store(own, remembered_of(self.node_id, self._heard()))
 
     def speak(self) -> None:
         """Say what is to be said of this node now; before every answer to a member."""
@@ -332,10 +316,10 @@ class Members:
             word = self.health.members[node].word
             if word is None:
                 continue
-            seen = self._stores.get(node)
+            seen = self._stores.find(node)
             if seen is not None and seen.instance != word.instance and is_restored(word, seen):
                 self.lost_store()
-            self._stores[node] = remember_store(seen, word)
+            self._stores.take(word)
             self.forgotten.merge(word.forgotten)
         fresh.clear()
         self.drop_forgotten()
@@ -343,18 +327,11 @@ class Members:
     def drop_forgotten(self) -> None:
         """Members that were given up are none any more."""
         for node in self.health.forget(self.ring):
-            self._stores.pop(node, None)
+            self._stores.forget(node)
 
     def heard_store(self, header: Mapping[str, Any]) -> None:
         """A member's reply says how far its store is: nothing that it has told is forgotten."""
-        node, instance = header.get("node"), header.get("instance")
-        seen, sequence = self._stores.get(str(node)), header.get("sequence")
-        if (
-            seen is not None
-            and (seen.store_id, seen.instance) == (header.get("store"), instance)
-            and isinstance(sequence, int)
-        ):
-            self._stores[str(node)] = seen._replace(sequence=max(seen.sequence, sequence))
+        self._stores.heard(header)
 
     def caught_up(self) -> bool:
         """Whether every member in contact has the same ring, and has told what it remembers of
@@ -378,10 +355,9 @@ class Members:
         roster = self.health.changed_document()
         if roster is not None:
             meta[META_ROSTER] = roster
-        stores = self._lives_seen()
-        if stores != self._stores_persisted:
-            meta[META_STORES] = msgpack.packb(dict(sorted(self._stores.items())))
-            self._stores_persisted = stores
+        stores = self._stores.changed_document()
+        if stores is not None:
+            meta[META_STORES] = stores
         if (told := self.forgotten.told()) != self._forgotten_persisted:
             meta, self._forgotten_persisted = {**meta, **self.lasting_forgotten()}, told
         return meta
@@ -396,13 +372,14 @@ class Members:
         contact = self.health.contact() | {self.node_id}
         known = {holding.ring.digest(), *holding.gained}
         words = {self.node_id: self.word()}
+        heard = self._heard()
         for node in sorted(contact - {self.node_id}):
             word = members[node].word
             if word is not None and word.ring_digest in known:
                 words[node] = word
         standing = Standing(
             contact=contact,
-            filled={node: self._believed(word) for node, word in words.items()},
+            filled={node: self._believed(word, heard) for node, word in words.items()},
             owed=debts_told(
                 words,
                 ring_digest=holding.ring.digest(),
@@ -444,17 +421,21 @@ class Members:
         """The codes for which a member counts as filled, in contact or not."""
         member = self.health.members.find(node)
         word = self.word() if node == self.node_id else member and member.word
-        return self._believed(word) if word else ()
+        return self._believed(word, self._heard()) if word else ()
 
-    def _believed(self, word: Word) -> Spans:
-        """The codes for which a member counts as filled, this one included."""
+    def _believed(self, word: Word, heard: Sequence[Word]) -> Spans:
+        """The codes for which a member counts as filled, this one included.
+
+        Args:
+            heard: the words of all members.
+        """
         if word.node == self.node_id:
             spans = word.filled if self.verdict() == "keep" else ()
         else:
             spans = believed(
                 word,
-                seen=self._stores.get(word.node),
-                remembered=self._remembered_of(word.node),
+                seen=self._stores.find(word.node),
+                remembered=remembered_of(word.node, heard),
                 rules=self._rules,
             )
         if self.forgotten.incarnation_of(word.node):
@@ -472,16 +453,10 @@ class Members:
             owed = union(owed, spans)
         return owed
 
-    def _lives_seen(self) -> dict[str, tuple[str, int]]:
-        return {node: (seen.store_id, seen.instance) for node, seen in self._stores.items()}
-
-    def _remembered_of(self, node: str) -> list[StoreSeen]:
-        """What other members remember of a node's store."""
-        return [
-            member.word.stores[node]
-            for member in self.health.members.values()
-            if member.word is not None and node in member.word.stores
-        ]
+    def _heard(self) -> list[Word]:
+        """The words of all other members, in contact or not."""
+        members = self.health.members.values()
+        return [member.word for member in members if member.word is not None]
 
     def _follow(self, change: RingChange) -> None:
         """Another ring is in force: who newly holds codes may lack all that this node has there,

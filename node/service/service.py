@@ -19,6 +19,7 @@ from node.query import (
     AggregateAnswer,
     AggregateQuery,
     Answer,
+    Coverage,
     Query,
     WriteLevel,
     WriteReply,
@@ -51,7 +52,7 @@ from node.service.peers import Peers
 from node.service.plans import Plans
 from node.service.read import Reader
 from node.service.repairs import Repairs
-from node.service.status import ClusterStatus, look
+from node.service.status import ClusterStatus, coverage_everywhere, look
 from node.service.tasks import Tasks
 from node.service.write import Batch, Writer
 from node.storage.engine import CollectionStatistics, Engine
@@ -415,6 +416,10 @@ class Service:
     def status(self) -> ClusterStatus:
         """The cluster as this node sees it now."""
         return look(self._parts, started_us=self._started_us)
+
+    def coverage(self) -> Coverage:
+        """What an answer from the whole domain would say now."""
+        return coverage_everywhere(self._parts)
 
     def mover_statistics(self) -> MoverStatistics:
         """What is being moved to whom, and what it waits for."""

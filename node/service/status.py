@@ -71,18 +71,23 @@ def look(parts: Parts, *, started_us: int) -> ClusterStatus:
     """The cluster as it is known here now."""
     members = parts.members
     view = members.view()
-    route = view.readers.route_spans(EVERYTHING)
     names = sorted({*view.ring.members(), *members.health.members, parts.node_id})
     return ClusterStatus(
         node=parts.node_id,
         ring=view.ring,
         ring_digest=view.ring.digest(),
         members=tuple(_member(parts, name, started_us=started_us) for name in names),
-        coverage=members.coverage(view, route),
+        coverage=coverage_everywhere(parts),
         store=parts.engine.statistics(),
         counters=parts.counters.frozen(),
         refusals=dict(sorted(members.refusals.items())),
     )
+
+
+def coverage_everywhere(parts: Parts) -> Coverage:
+    """What an answer from the whole domain would say now."""
+    view = parts.members.view()
+    return parts.members.coverage(view, view.readers.route_spans(EVERYTHING))
 
 
 def _member(parts: Parts, name: str, *, started_us: int) -> MemberStatus:

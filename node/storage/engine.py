@@ -115,6 +115,10 @@ class Engine(Protocol):
     def sequence(self) -> int:
         """Number of the last durable log entry; never goes back within one store."""
 
+    @property
+    def records(self) -> int:
+        """About as many as in `statistics`, 0 only of none; cheap enough for every message."""
+
     async def write(
         self,
         batches: Sequence[tuple[str, Rows]],

@@ -130,6 +130,11 @@ class LmdbEngine:
         """Number of the last durable log entry."""
         return self._sequence
 
+    @property
+    def records(self) -> int:
+        """Of blocks and log: versions that were not merged yet count more than once."""
+        return sum(view.index.rows + view.log_rows for view in self._views.values())
+
     def _show(self, batches: Batches) -> None:
         """Let readers see what is durable; each collection's view changes once a commit."""
         by_name: dict[str, list[Rows]] = {}

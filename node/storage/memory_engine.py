@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from node.errors import StoreFull, Unavailable
-from node.records import Bools, Key, Rows, empty_rows
+from node.records import Bools, Key, Places, Rows, empty_rows
 from node.storage.bucket_digests import DAY_US, NO_DIGESTS, BucketDigests, summed
 from node.storage.bucket_set import Bucket, BucketSet
 from node.storage.collection import widened, with_records
@@ -111,6 +111,13 @@ class MemoryDisk:
         self.pending.clear()
 
 
+def _rows_at(rows: Rows, places: Places) -> Rows:
+    """The rows at rising places; what stands together is not copied."""
+    if len(places) and places[-1] - places[0] + 1 == len(places):
+        return rows.slice(int(places[0]), int(places[-1]) + 1)
+    return rows.take(places)
+
+
 def _entry_bytes(entry: _Entry) -> int:
     return sum(rows.nbytes() for _, rows in entry.batches)
 
@@ -137,8 +144,6 @@ class MemoryEngine:
         self._seen = 0
         self._kept: dict[str, MemoryRows] = {}
         self._statistics: dict[str, CollectionStatistics] = {}
-        self._collections: dict[str, CollectionStatistics] = {}
-        self._counted = 0
         self._meta: dict[str, bytes] = {}
         self._counters = dict.fromkeys(("commits", "merges", "rows_written"), 0)
 
@@ -151,6 +156,12 @@ class MemoryEngine:
     def sequence(self) -> int:
         """Number of the last durable log entry."""
         return len(self.disk.durable)
+
+    @property
+    def records(self) -> int:
+        """A record counts for each of its versions until somebody looks."""
+        self._catch_up()
+        return sum(map(len, self._kept.values()))
 
     async def write(
         self,
@@ -185,7 +196,7 @@ class MemoryEngine:
         count = min(self._step_rows_max, max(rows_max or self._step_rows_max, 1))
         part = found[:count]
         resume = rows.key(int(part[-1])) if len(found) > count else None
-        wanted = rows.take(part if scan.deletions else part[~rows.deleted[part]])
+        wanted = _rows_at(rows, part if scan.deletions else part[~rows.deleted[part]])
         wanted = select_columns(wanted, scan.columns, scan.metadata)
         if not scan.sensor_names:
             wanted = without_sensor_names(wanted)
@@ -261,13 +272,10 @@ class MemoryEngine:
     def statistics(self) -> EngineStatistics:
         """See `Engine`; records are exact here."""
         self._catch_up()
-        if self._counted != self._seen:
-            self._collections = {
-                name: with_records(self._statistics[name], len(self._collection_rows(name)))
-                for name in sorted(self._statistics)
-            }
-            self._counted = self._seen
-        collections = self._collections
+        collections = {
+            name: with_records(known, len(self._kept[name].rows()))
+            for name, known in sorted(self._statistics.items())
+        }
         return EngineStatistics(
             store_id=self.store_id,
             sequence=self.sequence,

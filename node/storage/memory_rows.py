@@ -34,6 +34,10 @@ class MemoryRows:
         """More rows, in any order."""
         self._unsorted.append(rows)
 
+    def __len__(self) -> int:
+        """Rows, without a look at which of those that were added last are newer versions."""
+        return len(self._rows) + sum(map(len, self._unsorted))
+
     def rows(self) -> Rows:
         """All rows."""
         if self._unsorted:

@@ -15,6 +15,8 @@ from node.peer.wire import decode_reply, decode_request, encode_error, encode_me
 from tests.sim.lines import Star
 from zring.errors import ZringError
 
+AT_WORK_KEPT = 64
+"""Tasks of one node after which those that have ended are forgotten."""
 CRAWL_MS = 900.0
 """Added to each way of a slow link: calls over it just end within a peer's timeout."""
 
@@ -95,11 +97,7 @@ class Network:
         task = self._begin(target, data)
         if self._rng.random() < self.weather.duplicates:
             self._begin(target, data)
-        try:
-            await asyncio.wait((task,))
-        finally:
-            if not task.done():
-                task.cancel()
+        await _ended(task)
         if task.cancelled():
             raise PeerUnreachable(f"{target} went down")
         if self.star is not None:
@@ -123,7 +121,10 @@ class Network:
 
     def _begin(self, target: str, data: bytes) -> asyncio.Task[bytes]:
         task = asyncio.get_running_loop().create_task(_handled(self._handlers[target], data))
-        self._at_work[target] = [t for t in self._at_work[target] if not t.done()] + [task]
+        at_work = self._at_work[target]
+        at_work.append(task)
+        if len(at_work) > AT_WORK_KEPT:
+            at_work[:] = [one for one in at_work if not one.done()]
         return task
 
     async def _travel(self, source: str, target: str) -> None:
@@ -139,6 +140,17 @@ class Network:
         await asyncio.sleep(delay_ms / 1_000)
         if lost or (source, target) in self._blocked:
             await asyncio.get_running_loop().create_future()
+
+
+async def _ended(task: asyncio.Task[bytes]) -> None:
+    """Wait until a task has ended; whoever waits no longer ends it. A leaner `asyncio.wait`."""
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task.add_done_callback(lambda _: ended.done() or ended.set_result(None))
+    try:
+        await ended
+    finally:
+        if not task.done():
+            task.cancel()
 
 
 async def _handled(handler: Handler, data: bytes) -> bytes:

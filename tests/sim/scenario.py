@@ -285,9 +285,9 @@ class Life:
         if misplaced:
             return misplaced
         return [
-            f"{name} says {service.status().coverage}"
+            f"{name} says {service.coverage()}"
             for name, service in services.items()
-            if service.status().coverage.state != "complete" or not service.is_settled()
+            if service.coverage().state != "complete" or not service.is_settled()
         ]
 
     def _attempt(self, rng: Random) -> Attempt:

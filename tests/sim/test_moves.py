@@ -253,7 +253,9 @@ def test_an_old_image_that_wrote_past_what_was_seen_is_found_all_the_same() -> N
         stage.cluster.network.split(["n3"], others)
         await node.start()
         engine = stage.service("n3").engine
-        seen = stage.service("n1")._parts.members._stores["n3"].sequence
+        known = stage.service("n1")._parts.members._stores.find("n3")
+        assert known is not None
+        seen = known.sequence
         while engine.sequence <= seen:
             await node.call(stage.life._write(node, stage.life.rng.getrandbits(64)))
         assert engine.store_id == store_id

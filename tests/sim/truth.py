@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from node.protocol.acknowledge import copies_needed
 from node.query import TIME_MIN, Answer, Coverage, Query, WriteLevel, WriteReply
-from node.records import Rows
+from node.records import Key, Rows
 from node.storage.engine import Scan
 from node.storage.memory_engine import MemoryDisk, MemoryEngine
+from zring.digest import hash_text
 from zring.domain import Domain
 from zring.morton import CODE_BITS, CODE_STOP
 from zring.placement import HolderMap
@@ -187,15 +188,15 @@ class Truth:
         as_of_us = coverage.as_of - skew_us
         away = frozenset(coverage.away)
         below = filtered_below(query)
-        for identity in sorted(self.acknowledged):
+        for identity, versions in self.acknowledged.items():
             code = identity[2]
-            if identity[1] < self.kept_from_us:
+            if identity[1] < self.kept_from_us or not self._matches(query, identity, answer):
                 continue
             if any(start <= code < stop for start, stop in excused_spans):
                 continue
             promised = [
                 known.version
-                for known in self.acknowledged[identity]
+                for known in versions
                 if known.at_us < as_of_us
                 and not any(
                     node in away and known.at_us >= spoken_for_us(coverage, node, code) - skew_us
@@ -204,7 +205,7 @@ class Truth:
                 and known.takers & members
                 and not (known.takers & self.wiped and _having(known, identity, before) <= away)
             ]
-            if not promised or not self._matches(query, identity, answer):
+            if not promised:
                 continue
             if below is not None and max(promised) >= below:
                 if identity in found:
@@ -349,9 +350,8 @@ class Truth:
     def _matches(self, query: Query, identity: Identity, answer: Answer) -> bool:
         attempt = next(iter(self.attempts[identity].values()))
         if answer.resume is not None:
-            last = answer.resume
-            rows = self.attempt([attempt])
-            if rows.key(0) > last:
+            sensor, time, code = identity
+            if Key(code, time, hash_text(sensor)) > answer.resume:
                 return False
         return self._inside(query, attempt)
 

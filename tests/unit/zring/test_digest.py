@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from zring.digest import (
+    FEW_ROWS,
     SetDigest,
     hash_bytes,
     hash_text,
@@ -14,11 +15,12 @@ from zring.digest import (
 
 
 @pytest.mark.parametrize("words", [1, 2, 3, 4, 6, 7])
-def test_hash_words_equals_mmh3(words: int) -> None:
+@pytest.mark.parametrize("rows", [0, 1, FEW_ROWS, FEW_ROWS + 1])
+def test_hash_words_equals_mmh3(words: int, rows: int) -> None:
     rng = np.random.default_rng(words)
-    columns = [rng.integers(0, 1 << 64, 50, dtype=np.uint64) for _ in range(words)]
-    rows = np.stack(columns, axis=1).astype("<u8")
-    expected = [mmh3.hash64(row.tobytes(), signed=False)[0] for row in rows]
+    columns = [rng.integers(0, 1 << 64, rows, dtype=np.uint64) for _ in range(words)]
+    stacked = np.stack(columns, axis=1).astype("<u8")
+    expected = [mmh3.hash64(row.tobytes(), signed=False)[0] for row in stacked]
     assert hash_words(columns).tolist() == expected
 
 

@@ -19,7 +19,7 @@ def known_to(bench: Bench, node: str) -> list[str]:
     return [
         service.node_id
         for service in bench.services
-        if node in (members := service._parts.members).health.members or node in members._stores
+        if node in (members := service._parts.members).health.members or members._stores.find(node)
     ]
 
 
