@@ -19,6 +19,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from ssl import SSLContext
 from types import MappingProxyType
 from typing import Any
@@ -35,10 +36,11 @@ from node.errors import (
     TooLarge,
     Unauthorised,
 )
+from node.peer.bodies import read_reply, read_request
 from node.peer.identity import PeerIdentity
 from node.peer.refusals import Listener, Refusals
 from node.peer.session import UNKNOWN, Session, Sessions, SessionUnknown, Speakers
-from node.peer.transport import Handler, Message
+from node.peer.transport import Arriving, Handler, Message, nobody_listens
 from node.peer.wire import decode_reply, decode_request, encode_error, encode_message
 from node.pieces import Pieces
 from zring.errors import ZringError
@@ -154,6 +156,7 @@ class HttpTransport:
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._handler: Handler | None = None
+        self._arriving: Arriving = nobody_listens
         self._counts = dict.fromkeys(_COUNTED, 0)
 
     def bind(self) -> str:
@@ -189,9 +192,9 @@ class HttpTransport:
         """Address → why the node there was refused lately, or refused this one."""
         return self._refusals.shown(time.monotonic())
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: Handler, arriving: Arriving = nobody_listens) -> None:
         """Begin to receive; see `Transport`."""
-        self._handler = handler
+        self._handler, self._arriving = handler, arriving
         self.bind()
         assert self._socket is not None
         server = _Server(
@@ -207,14 +210,21 @@ class HttpTransport:
         site = web.SockSite(self._runner, self._socket, ssl_context=self._server_ssl, backlog=256)
         await site.start()
 
-    async def call(self, address: str, message: Message, *, timeout_ms: int) -> Message:
+    async def call(
+        self,
+        address: str,
+        message: Message,
+        *,
+        timeout_ms: int,
+        arriving: Arriving = nobody_listens,
+    ) -> Message:
         """Send a message and wait for its reply; see `Transport`."""
         pieces = encode_message(message)
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
                 for _ in range(GREETINGS_MAX):
                     session = await self._greeted(address)
-                    data = await self._exchange(address, session, pieces)
+                    data = await self._exchange(address, session, pieces, arriving)
                     if data is not None:
                         return decode_reply(data)
         except TimeoutError:
@@ -290,13 +300,17 @@ class HttpTransport:
         return session
 
     async def _exchange(
-        self, address: str, session: Session, pieces: tuple[bytes, bytes | memoryview]
+        self,
+        address: str,
+        session: Session,
+        pieces: tuple[bytes, bytes | memoryview],
+        arriving: Arriving,
     ) -> bytes | None:
         """Send one message; None when the session has ended at the other side."""
         body = _body(pieces)
         seal, counter = session.seal(pieces, body.length)
         async with self._post(address, PATH, body, {SESSION_HEADER: seal}) as response:
-            data = await response.read()
+            data = await read_reply(response, partial(arriving, session.peer.node))
         answered = response.headers.get(SESSION_HEADER, "")
         if response.status == Unauthorised.status and answered == UNKNOWN:
             link = self._links.get(address)
@@ -384,7 +398,7 @@ class HttpTransport:
         size = request.content_length
         if request.method != "POST" or size is None or size > GREETING_BYTES_MAX:
             raise BadRequest(f"greetings have at most {GREETING_BYTES_MAX} bytes", field="body")
-        message = decode_request(await _read_exactly(request, size))
+        message = decode_request(await read_request(request, size))
         try:
             answer, peer = self._sessions.answer(message.header, self._names(request))
             self._speakers.check(peer, time.monotonic())
@@ -412,7 +426,7 @@ class HttpTransport:
             raise TooLarge(
                 f"message of {size} bytes is more than {self._request_bytes_max}", field="body"
             )
-        data = await _read_exactly(request, size)
+        data = await read_request(request, size, partial(self._arriving, session.peer.node))
         if session.digest((data,)) != digest:
             raise BadRequest("a message was changed on its way", field="body")
         return decode_request(data)
@@ -460,13 +474,6 @@ class HttpTransport:
         found = request.transport and request.transport.get_extra_info("peercert")
         names = (found or {}).get("subjectAltName", ())
         return frozenset(name for kind, name in names if kind == "DNS")
-
-
-async def _read_exactly(request: web.BaseRequest, size: int) -> bytes:
-    try:
-        return await request.content.readexactly(size)
-    except (asyncio.IncompleteReadError, aiohttp.ClientError) as error:
-        raise BadRequest(f"message between nodes was cut short: {error}", field="body") from None
 
 
 def _message_body(address: str, response: aiohttp.ClientResponse, data: bytes) -> bytes:

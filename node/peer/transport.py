@@ -27,20 +27,39 @@ class Message:
 
 
 Handler = Callable[[Message], Awaitable[Message]]
+Arriving = Callable[[str], None]
+"""Told, by its name, of a node of which bytes are just arriving; cheap, and never raises."""
+
+
+def nobody_listens(_node: str) -> None:
+    """Where nobody wants to know."""
 
 
 class Transport(Protocol):
     """Sends messages to peers by address and hands received ones to one handler."""
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: Handler, arriving: Arriving = nobody_listens) -> None:
         """Begin to receive. An error of the tree in `node.errors` that the handler raises is
-        carried to the caller and raised there again as the same class."""
+        carried to the caller and raised there again as the same class.
 
-    async def call(self, address: str, message: Message, *, timeout_ms: int) -> Message:
+        Args:
+            arriving: told of the sender while more and more of a long message arrives.
+        """
+
+    async def call(
+        self,
+        address: str,
+        message: Message,
+        *,
+        timeout_ms: int,
+        arriving: Arriving = nobody_listens,
+    ) -> Message:
         """Send a message and wait for its reply, at most `timeout_ms`.
 
         Cancelling the call cancels the handler at the other end.
 
+        Args:
+            arriving: told of the node that answers at every piece of its reply.
         Raises:
             PeerUnreachable: no connection, or it broke, or time is up; it may have been acted on.
             PeerRefused: the peer answered with an error that has no class here.

@@ -4,7 +4,7 @@ Bodies are msgpack lists; places are append-only and those beyond the last are i
 the sender first: node, run, incarnation, version, address.
 
     request   5 founding, 6 target, 7 have (incarnation, version), 8 full, 9 rumours, 10 want,
-              11 relay (node, address)
+              11 relay (node, address), 12 felt, in tenths of a second
     reply     5 sequence, 6 records, 7 clock_us, 8 ring digest, 9 word, 10 rumours, 11 ages,
               12 words (word, age), 13 reached, 14 unknown sender
     rumour    node, address, incarnation, version, run, rank, source
@@ -62,6 +62,8 @@ class Request:
         target: who is expected at the address; "" where nobody knows.
         have: stamp of the target's word that the sender has; (0, 0) for none.
         want: members whose word the sender lacks.
+        felt_ms: bytes of the target are arriving at the sender, and its answers come late behind
+            them; as long as that is so, the sender says so again within this time. 0: it is not so.
     """
 
     sender: Sender
@@ -72,6 +74,7 @@ class Request:
     rumours: tuple[Rumour, ...] = ()
     want: tuple[str, ...] = ()
     relay: tuple[str, str] | None = None
+    felt_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def request_to_bytes(request: Request) -> bytes:
                 [_rumour_to_plain(rumour) for rumour in request.rumours],
                 request.want,
                 request.relay,
+                -(-request.felt_ms // AGE_UNIT_MS),
             ]
         )
     )
@@ -135,6 +139,7 @@ def bytes_to_request(body: bytes | memoryview) -> Request:
             rumours=tuple(_plain_to_rumour(rumour) for rumour in _list(plain[9])),
             want=tuple(_text(node) for node in _list(plain[10])),
             relay=None if relay is None else (_text(relay[0]), _text(relay[1])),
+            felt_ms=_number(plain[12]) * AGE_UNIT_MS if len(plain) > 12 else 0,
         )
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise _malformed(error) from None

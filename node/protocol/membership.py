@@ -14,6 +14,10 @@ incarnation, and whoever comes back with a lower one (a wiped disk, an image) is
 a higher one. Hearsay is doubted: its source may be the one whose link was cut. It makes nobody
 suspect who just spoke, it makes nobody away who was not suspect here for half of the shortest
 time, and a node that was alone forgets what it believed of the others when it hears one again.
+
+Behind long messages on a slow line answers to probes are late. Whoever's bytes are arriving, or
+who says that ours are, is felt: it stays in contact. Its word gets no younger by that (bytes of a
+process that has ended arrive as well), so no answer claims more; and whoever is away must speak.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +46,7 @@ WANTED_MAX = 1_024
 FAILURES_MAX = 2
 """Direct probes without an answer in a row after which a link counts as cut."""
 FRESH_PERIODS = 2
-"""A member that spoke so lately is not suspected on hearsay."""
+"""A member that spoke, or was felt, so lately is not suspected on hearsay."""
 _RANKS = {"alive": ALIVE, "suspect": SUSPECT, "away": AWAY}
 
 
@@ -231,7 +235,7 @@ class Membership:
         member = self.roster.change(sender.node)
         if not member.run:
             member.run = sender.run
-        member.address = address
+        member.address, member.crowded = address, now_ms - sent_ms > self._link.timeout_ms
         if member.failures:
             member.failures, member.back_ms = 0, now_ms
             if sender.node in self.cut:
@@ -307,7 +311,8 @@ class Membership:
         running = self.suspicions.get(rumour.node)
         if running is None:
             # Whoever was just heard is not doubted because others cannot hear it.
-            if now_ms - known.heard_ms <= FRESH_PERIODS * self._link.period_ms:
+            lately_ms = max(known.heard_ms, known.felt_ms)
+            if now_ms - lately_ms <= FRESH_PERIODS * self._link.period_ms:
                 return []
         elif rumour.rank == AWAY and now_ms - running.since_ms >= running.shortest_ms // 2:
             return self._judge_away(self.roster.change(rumour.node), now_ms)
@@ -342,6 +347,19 @@ class Membership:
         for node in sorted(due):
             effects += self._judge_away(self.roster.change(node), now_ms)
         return effects
+
+    def felt(self, node: str, now_ms: int, *, lasting_ms: int = 0) -> list[Effect]:
+        """Bytes of a member arrive here, or ours there, as it said; for so long at least."""
+        known = self.roster.find(node)
+        if known is None or known.state == "away":
+            return []
+        member = self.roster.change(node)
+        member.felt_ms = max(member.felt_ms, now_ms + lasting_ms)
+        member.failures = 0
+        if node in self.cut:
+            self.cut.discard(node)
+            self.epoch += 1
+        return self._refuted(member, now_ms)
 
     def failed(self, node: str) -> None:
         """A direct probe of a member had no answer."""
@@ -433,7 +451,7 @@ class Membership:
         return [Changed(member.node, "alive")]
 
     def _refuted(self, member: Member, now_ms: int) -> list[Effect]:
-        """A suspect took a higher incarnation."""
+        """A suspect took a higher incarnation, or is felt."""
         if self.suspicions.pop(member.node, None) is None:
             return []
         member.state, member.since_ms = "alive", now_ms

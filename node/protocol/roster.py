@@ -44,6 +44,8 @@ class Member:
         judged_ms: when it was found to be away; only what it said later brings it back.
         incarnation, version: the newest that were heard of; run: of that incarnation's process.
         heard_ms: it spoke at that moment or later.
+        felt_ms: until then bytes of a message of its came, or were to come, whatever they say.
+        crowded: its last answer to a probe was too late behind such bytes.
         as_of_ms: `word` was its word at that moment or later.
         clock_us: its wall clock, read between `told_ms` and `answered_ms`.
         failures: direct probes without an answer in a row.
@@ -60,6 +62,8 @@ class Member:
     version: int = 0
     run: int = 0
     heard_ms: int = NEVER_MS
+    felt_ms: int = NEVER_MS
+    crowded: bool = False
     as_of_ms: int = NEVER_MS
     clock_us: int = 0
     told_ms: int = NEVER_MS

@@ -4,7 +4,8 @@ Events and the time go in, effects come out; the shell sends what it is told to 
 what came back. In every period one member in contact is probed (in a small cluster all of them)
 and one that is away, for ever, so that halves that lost each other meet again whoever returns.
 Without an answer, some others are asked to probe it, so that one cut link makes nobody suspect;
-if none of them reaches it either, it is suspect, and away when it does not answer that.
+if none of them reaches it either, it is suspect, and away when it does not answer that. An answer
+that is late because the line is full of the same member's bytes is waited for in the next period.
 
 Only answers carry words and their ages (see `membership`); rumours ride on both. Every so many
 periods a probe is an exchange, which carries what is known of everyone (of a large cluster, a
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 
 from node.config import LinkPreset
 from node.protocol.dissemination import Rumour
-from node.protocol.gossip_message import Age, Reply, Request
+from node.protocol.gossip_message import AGE_UNIT_MS, Age, Reply, Request
 from node.protocol.membership import Changed, Membership, Refused, StoreLost
 from node.protocol.roster import Dice, Draw, Member
 from node.protocol.word import Word
@@ -31,6 +32,8 @@ AGES_MEMBERS_MAX = 64
 """In larger clusters no ages are told: a few in each answer could not keep up with them."""
 FIRST_PROBES_MAX = 16
 """Members that a node greets at once when it starts."""
+FELT_PERIODS_MAX = 4
+"""What a member says of the time until it will speak again is believed up to so many periods."""
 WANT_MAX = 16
 """Words asked for in one request."""
 JITTER = 0.1
@@ -80,8 +83,10 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Probe:
-    """A member that is being probed: how many helpers are still out, and whether one said no."""
+    """A member that is being probed: since when, how many helpers are still out, and whether one
+    said no."""
 
+    sent_ms: int
     helpers: int = 0
     denied: bool = False
 
@@ -111,6 +116,10 @@ class Swim:
         """A member is slow to answer something else: it is probed at the next tick."""
         self._doubted.add(node)
 
+    def felt(self, node: str, now_ms: int) -> list[Effect]:
+        """Bytes of a long message of a member are arriving."""
+        return list(self.membership.felt(node, now_ms))
+
     def forget(self, node: str) -> None:
         """A member that is away was given up: it is not probed any more."""
         self._probes.pop(node, None)
@@ -120,7 +129,7 @@ class Swim:
     def first(self, now_ms: int) -> list[Effect]:
         """Greet seeds and some remembered members at once, with an exchange each."""
         effects: list[Effect] = [
-            self._call(_Pending("", address, now_ms, full=True))
+            self._call(_Pending("", address, now_ms, full=True), now_ms)
             for address in sorted(self.seeds)[:FIRST_PROBES_MAX]
         ]
         members = (self.membership.roster[node] for node in sorted(self.membership.away))
@@ -176,6 +185,9 @@ class Swim:
                 correction = (membership.rumour_of(known),)
             if known is not None and (known.state == "away" or before[0] < sender.incarnation):
                 effects += self._probe(known, now_ms, full=known.state == "away")
+            if request.felt_ms:
+                lasting_ms = min(request.felt_ms, FELT_PERIODS_MAX * self.link.period_ms)
+                effects += membership.felt(sender.node, now_ms, lasting_ms=lasting_ms)
         for rumour in request.rumours:
             effects += membership.hear(rumour, now_ms)
         word = membership.word
@@ -207,7 +219,7 @@ class Swim:
 
     def reach(self, node: str, address: str, now_ms: int) -> Call:
         """A probe on behalf of another member; its event is stepped like any other."""
-        return self._call(_Pending(node, address, now_ms))
+        return self._call(_Pending(node, address, now_ms), now_ms)
 
     def _period(self, now_ms: int) -> list[Effect]:
         membership = self.membership
@@ -223,10 +235,14 @@ class Swim:
         for draw in (membership.away, membership.cut):
             node = draw.draw(self.rng)
             if node is not None:
+                if draw is membership.away:
+                    # On a line that is cut a probe waits, and is sent again more and more seldom:
+                    # one that begins anew is through sooner when the line is back.
+                    self._probes.pop(node, None)
                 effects += self._probe(membership.roster[node], now_ms)
         address = self.seeds.draw(self.rng)
         if address is not None:
-            effects.append(self._call(_Pending("", address, now_ms, full=True)))
+            effects.append(self._call(_Pending("", address, now_ms, full=True), now_ms))
         return effects
 
     def _probe(
@@ -234,12 +250,17 @@ class Swim:
     ) -> list[Effect]:
         if member.node in self._probes or not member.address:
             return []
-        self._probes[member.node] = _Probe()
+        self._probes[member.node] = _Probe(now_ms)
         pending = _Pending(member.node, member.address, now_ms, full=full)
-        return [self._call(pending, correct=correct)]
+        return [self._call(pending, now_ms, correct=correct)]
 
     def _call(
-        self, pending: _Pending, *, relay: tuple[str, str] | None = None, correct: bool = False
+        self,
+        pending: _Pending,
+        now_ms: int,
+        *,
+        relay: tuple[str, str] | None = None,
+        correct: bool = False,
     ) -> Call:
         """`correct`: the target is to hear what is believed of it."""
         membership, full = self.membership, pending.full
@@ -252,6 +273,10 @@ class Swim:
         if member is not None and (correct or (member.incarnation and member.state != "alive")):
             about = (membership.rumour_of(member),)
         timeout_ms = self.link.timeout_ms if relay is None else self.link.relay_timeout_ms
+        if member is None or member.state != "away":
+            # One who is away is asked again soon, however slow this node may be: with long waits
+            # it would be late to notice that it is no longer alone.
+            timeout_ms = membership.awareness.stretched(timeout_ms)
         request = Request(
             membership.sender(address=full or have == (0, 0)),
             founding=self.founding,
@@ -261,12 +286,17 @@ class Swim:
             rumours=about + self._rumours(full),
             want=tuple(node for node, _ in zip(membership.wanted, range(WANT_MAX), strict=False)),
             relay=relay,
+            felt_ms=self._felt_ms(member, timeout_ms, now_ms),
         )
-        if member is None or member.state != "away":
-            # One who is away is asked again soon, however slow this node may be: with long waits
-            # it would be late to notice that it is no longer alone.
-            timeout_ms = membership.awareness.stretched(timeout_ms)
         return Call(self._number, pending.address, request, timeout_ms)
+
+    def _felt_ms(self, member: Member | None, timeout_ms: int, now_ms: int) -> int:
+        """How long what this request says of its target's bytes holds: until the next one comes."""
+        period_ms = self.link.period_ms
+        if member is None or not member.crowded or now_ms - member.felt_ms > period_ms:
+            return 0
+        span_ms = timeout_ms + int(period_ms * (1 + JITTER))
+        return -(-span_ms // AGE_UNIT_MS) * AGE_UNIT_MS
 
     def _rumours(self, full: bool) -> tuple[Rumour, ...]:
         membership = self.membership
@@ -373,7 +403,13 @@ class Swim:
             return effects + self._helped(pending, False, now_ms, denied=False)
         probe = self._probes.get(pending.node)
         member = membership.roster.find(pending.node)
-        if probe is None or member is None:
+        if probe is None or member is None or pending.sent_ms < probe.sent_ms:
+            return effects
+        if not reason and member.felt_ms >= pending.sent_ms:
+            # The way is full, not cut: longer waits are in order.
+            del self._probes[pending.node]
+            membership.awareness.worse()
+            membership.roster.change(pending.node).crowded = True
             return effects
         membership.failed(pending.node)
         if member.state == "away":
@@ -384,9 +420,9 @@ class Swim:
         probe.helpers = len(helpers)
         for helper in helpers:
             call = _Pending(pending.node, helper.address, now_ms, helper.node)
-            effects.append(self._call(call, relay=(pending.node, pending.address)))
+            effects.append(self._call(call, now_ms, relay=(pending.node, pending.address)))
         if not helpers:
-            effects += self._verdict(pending.node, now_ms)
+            effects += self._verdict(pending, now_ms)
         return effects
 
     def _helped(
@@ -402,18 +438,18 @@ class Swim:
             return []
         probe.helpers -= 1
         probe.denied |= denied
-        return [] if probe.helpers else self._verdict(pending.node, now_ms)
+        return [] if probe.helpers else self._verdict(pending, now_ms)
 
-    def _verdict(self, node: str, now_ms: int) -> list[Effect]:
+    def _verdict(self, pending: _Pending, now_ms: int) -> list[Effect]:
         """Nobody had an answer."""
         membership = self.membership
-        probe = self._probes.pop(node)
+        probe = self._probes.pop(pending.node)
         if not probe.denied:
             membership.awareness.worse()
-        member = membership.roster.find(node)
-        if member is None or member.state == "away":
+        member = membership.roster.find(pending.node)
+        if member is None or member.state == "away" or member.felt_ms >= pending.sent_ms:
             return []
-        return list(membership.suspect(node, membership.here, now_ms))
+        return list(membership.suspect(pending.node, membership.here, now_ms))
 
 
 def _weight(word: Word) -> int:

@@ -29,6 +29,9 @@ PACKET_HEAD_BYTES = 52
 RESENT_SHARE = 0.05
 """Part of the packets that a line worth a limit may lose: they go out again, and the line has to
 carry them as well. A line that loses none is used up to 95 %."""
+BUSY_STEP_BYTES_MAX = 128 << 10
+"""A step while people are being served: some 1,300 records, a few ms of either end's event loop;
+a full one would make one read in a hundred wait for tens of ms."""
 BUSY_MS = 250
 """After a read or a write the node counts as busy for this long."""
 REST_MS_MAX = 2_000

@@ -124,6 +124,18 @@ class Health:
                 return member.failures > 0
         return False
 
+    def felt(self, node: str) -> None:
+        """Bytes of a long message of a member are arriving: it stays in contact."""
+        self.swim.felt(node, self._clock.now_ms())
+
+    def is_felt(self, address: str) -> bool:
+        """Whether bytes of whoever is there arrived within the time that a probe is given."""
+        since_ms = self._clock.now_ms() - self.swim.link.timeout_ms
+        return any(
+            member.address == address and member.felt_ms >= since_ms
+            for member in self.members.values()
+        )
+
     def as_of_us(self) -> int:
         """The oldest moment from which the words of a member in contact are; now when alone."""
         now_us = self._clock.now_us()

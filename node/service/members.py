@@ -206,11 +206,7 @@ class Members:
         return member.word.store
 
     def doubt(self, address: str) -> bool:
-        """Whoever is at an address does not answer a call soon: it is probed besides.
-
-        Returns:
-            Whether it left the last probe unanswered.
-        """
+        """Probe whoever does not answer a call; whether it left the last probe unanswered."""
         return self.health.doubt(address)
 
     def last_contact_us(self, node: str) -> int:

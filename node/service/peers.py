@@ -1,14 +1,15 @@
 """Calls to other members: the ring digest on every message, a deadline on every call.
 
 A link that is cut is silent: nobody says that no answer will come. So whoever does not answer soon
-is probed, and given up when it does not answer that either, long before the time given is over.
+is probed, and given up when it does not answer that either, long before the time given is over. An
+answer of which bytes are arriving is waited for as long as more come, up to the caller's deadline.
 
 A peer that holds another ring answers `StaleRing` with its document; both sides merge, and the
 call is made once more. Nothing is ever served on rings that differ (promise 6).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from node.clock import Clock
@@ -16,10 +17,14 @@ from node.config import Limits, LinkPreset
 from node.errors import DeadlineExceeded, PeerRefused, PeerUnreachable, StaleRing
 from node.peer.transport import Message, Transport
 from node.service.counters import Counters
+from node.service.health import Health
 from zring.errors import DifferentCluster
 
 LOOK_MS = 250
 """Nearly every answer has come by then."""
+LATE_TIMES_MAX = 5
+"""A probe whose answer is behind other bytes of the same node waits so many times as long: to give
+it up would be to open a new connection, through the same queue."""
 
 
 class Surroundings(Protocol):
@@ -40,6 +45,10 @@ class Surroundings(Protocol):
 
     def doubt(self, address: str) -> bool:
         """Have whoever is there probed; returns whether it left the last probe unanswered."""
+
+    @property
+    def health(self) -> Health:
+        """Who is there."""
 
 
 class Peers:
@@ -70,13 +79,21 @@ class Peers:
         """
         self._counters.peer_calls += 1
         self._counters.bytes_sent += len(body)
+        loop = asyncio.get_running_loop()
+        most_ms = LATE_TIMES_MAX * timeout_ms
+        most_s = loop.time() + most_ms / 1_000
+
+        def look(now_s: float) -> float | None:
+            if now_s >= most_s or not self._members.health.is_felt(address):
+                return None
+            return min(now_s + LOOK_MS / 1_000, most_s)
+
+        call = self._transport.call(address, Message("gossip", {}, body), timeout_ms=most_ms)
         try:
-            reply = await self._transport.call(
-                address, Message("gossip", {}, body), timeout_ms=timeout_ms
-            )
-        except PeerUnreachable:
+            reply = await _while_hoping(call, look, first_ms=timeout_ms)
+        except (PeerUnreachable, TimeoutError):
             self._counters.peer_failures += 1
-            raise
+            raise PeerUnreachable(f"{address} did not answer within {timeout_ms} ms") from None
         self._counters.bytes_received += len(reply.body)
         return reply.body
 
@@ -94,7 +111,8 @@ class Peers:
 
         Args:
             deadline_ms: on this node's monotonic clock; what is left of it goes along.
-            timeout_ms: the most to wait for this call; None is the limit for peers.
+            timeout_ms: the most to wait for the answer, or for more of it, while nothing comes;
+                None is the limit for peers.
         Raises:
             DeadlineExceeded, PeerUnreachable, and whatever the peer's handler raised.
         """
@@ -120,7 +138,7 @@ class Peers:
             self._counters.peer_calls += 1
             self._counters.bytes_sent += len(body)
             try:
-                reply = await self._call(address, message, timeout_ms=wait)
+                reply = await self._call(address, message, timeout_ms=wait, left_ms=left)
             except PeerUnreachable:
                 self._counters.peer_failures += 1
                 raise
@@ -139,26 +157,67 @@ class Peers:
                 await send("ring", {}, news)
             return await send(kind, header, body)
 
-    async def _call(self, address: str, message: Message, *, timeout_ms: int) -> Message:
+    async def _call(
+        self, address: str, message: Message, *, timeout_ms: int, left_ms: int
+    ) -> Message:
         """Wait for a reply no longer than there is hope for one."""
         loop = asyncio.get_running_loop()
         # One probe may be lost, or come to a busy node: so much time is given nevertheless.
-        silent_at_s = loop.time() + 2 * self._members.link.timeout_ms / 1_000
+        patience_s = 2 * self._members.link.timeout_ms / 1_000
+        silent_at_s = loop.time() + patience_s
+        given_up_at_s = loop.time() + timeout_ms / 1_000
 
-        next_look: asyncio.TimerHandle
+        def arriving(node: str) -> None:
+            nonlocal silent_at_s, given_up_at_s
+            silent_at_s = loop.time() + patience_s
+            given_up_at_s = loop.time() + timeout_ms / 1_000
+            self._members.health.felt(node)
 
-        def look() -> None:
-            nonlocal next_look
-            if self._members.doubt(address) and loop.time() >= silent_at_s:
-                patience.reschedule(loop.time())
-            else:
-                next_look = loop.call_later(LOOK_MS / 1_000, look)
+        def look(now_s: float) -> float | None:
+            doubted = self._members.doubt(address)
+            if now_s >= given_up_at_s or (doubted and now_s >= silent_at_s):
+                return None
+            return min(now_s + LOOK_MS / 1_000, given_up_at_s)
 
-        next_look = loop.call_later(LOOK_MS / 1_000, look)
+        call = self._transport.call(address, message, timeout_ms=left_ms, arriving=arriving)
         try:
-            async with asyncio.timeout(None) as patience:
-                return await self._transport.call(address, message, timeout_ms=timeout_ms)
+            return await _while_hoping(call, look, first_ms=min(LOOK_MS, timeout_ms))
         except TimeoutError:
-            raise PeerUnreachable(f"{address} answers neither a call nor a probe") from None
-        finally:
-            next_look.cancel()
+            if loop.time() < given_up_at_s:
+                raise PeerUnreachable(f"{address} answers neither a call nor a probe") from None
+            raise PeerUnreachable(
+                f"{address} did not answer {message.kind!r} within {timeout_ms} ms"
+            ) from None
+
+
+async def _while_hoping(
+    call: Coroutine[Any, Any, Message],
+    look: Callable[[float], float | None],
+    *,
+    first_ms: int,
+) -> Message:
+    """What a call brings.
+
+    Args:
+        look: given the loop's time, when to look again; None is to give up.
+        first_ms: when to look first.
+    Raises:
+        TimeoutError: it was given up.
+    """
+    loop = asyncio.get_running_loop()
+    next_look: asyncio.TimerHandle
+
+    def turn() -> None:
+        nonlocal next_look
+        again_s = look(loop.time())
+        if again_s is None:
+            patience.reschedule(loop.time())
+        else:
+            next_look = loop.call_at(again_s, turn)
+
+    next_look = loop.call_later(first_ms / 1_000, turn)
+    try:
+        async with asyncio.timeout(None) as patience:
+            return await call
+    finally:
+        next_look.cancel()

@@ -228,7 +228,7 @@ class Service:
         parts = self._parts
         await self._tasks.start()
         await parts.members.holding.store_first()
-        await self._transport.start(self._handlers.handle)
+        await self._transport.start(self._handlers.handle, parts.members.health.felt)
         await self._gossip.first_round()
         self._tasks.spawn(self._gossip.run(), name="gossip")
         await self._catch_up()
@@ -462,6 +462,7 @@ class _Queries:
             raise Overloaded(f"queries_max={most} queries are at work; repeat in a moment")
         self._at_work += 1
         self._counters.queries += 1
+        self._counters.served += 1
 
     def __exit__(
         self,

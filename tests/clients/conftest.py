@@ -16,7 +16,7 @@ from node.api.state import STATE
 from node.clock import SystemClock
 from node.codec.columns import columns_to_rows
 from node.config import Limits
-from node.peer.transport import Handler, Message
+from node.peer.transport import Arriving, Handler, Message
 from node.service.service import Service
 from node.storage.memory_engine import MemoryEngine
 from zring.domain import DEMO_DOMAIN
@@ -30,10 +30,10 @@ WAIT_S = 90
 class NoPeers:
     """The transport of a node without others."""
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: Handler, arriving: Arriving) -> None:
         return None
 
-    async def call(self, address: str, message: Message, *, timeout_ms: int) -> Message:
+    async def call(self, address: str, message: Message, **_given: object) -> Message:
         raise AssertionError(f"nobody is at {address}")
 
     async def close(self) -> None:

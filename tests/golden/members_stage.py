@@ -3,6 +3,8 @@
     > nodes a,b,c                 nodes that know each other and are in contact
     > run 5                       seconds pass; what changes is told with its time
     > cut a b                     nothing arrives from a at b any more (`cut a b both`: nor back)
+    > fill a b                    long messages of a arrive at b for seconds and seconds, and
+                                  whatever else a says to b comes too late behind them
     > mend                        every link works again
     > stop a                      it dies; > start a [wiped] [image] [at HOST]: it comes back,
                                   with an empty disk, or with the memory of its former start
@@ -70,8 +72,12 @@ class MembersStage(Commands):
         if both:
             self._model.cut.update((b, a) for a, b in pairs)
 
+    def _do_fill(self, source: str, target: str) -> None:
+        self._model.fill(source, target)
+
     def _do_mend(self) -> None:
         self._model.cut.clear()
+        self._model.full.clear()
 
     def _do_stop(self, names: str) -> None:
         for name in names.split(","):

@@ -28,6 +28,10 @@ def who_is_away_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Draw, "draw", lambda *_: None)
 
 
+def bytes_say_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Membership, "felt", lambda *_: [])
+
+
 def strangers_are_answered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Swim, "refusal", lambda *_: None)
 
@@ -43,6 +47,13 @@ def test_a_cut_link_makes_nobody_suspect_where_others_probe(patch: pytest.Monkey
     assert "suspect" not in played(told(text), MembersStage())
     nobody_probes_for_others(patch)
     assert "is suspect" in played(told(text), MembersStage())
+
+
+def test_who_fills_a_line_is_not_away(patch: pytest.MonkeyPatch) -> None:
+    text = told((SCRIPTS / "a_full_line.txt").read_text()).partition("> cut")[0]
+    assert "is away" not in played(text, MembersStage())
+    bytes_say_nothing(patch)
+    assert "is away" in played(text, MembersStage())
 
 
 def test_halves_meet_again_because_nobody_is_forgotten(patch: pytest.MonkeyPatch) -> None:

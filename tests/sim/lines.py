@@ -11,7 +11,7 @@ What HTTP, TLS and TCP/IP add was measured on a kept connection with `Zring-Sess
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -33,6 +33,16 @@ RESEND_ROUND_TRIPS = 1.5
 IDLE_S_MAX = 600.0
 """Kept connections are closed after so long without a message."""
 CONNECTIONS_KEPT_MAX = 32
+PIECE_BYTES = WINDOW_PACKETS * PACKET_BYTES
+"""In such parts a long message arrives, with those of others in between."""
+UNACKNOWLEDGED_MAX = 3
+"""Of these parts are under way at once: so much of a queue one connection makes."""
+
+Felt = Callable[[], None]
+
+
+def nothing_felt() -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +102,19 @@ class Star:
         if len(kept) < CONNECTIONS_KEPT_MAX:
             kept.append(asyncio.get_running_loop().time())
 
-    async def request(self, source: str, target: str, size: int, *, kind: str) -> None:
-        """A request goes over."""
-        await self._message(source, target, size + REQUEST_HEAD_BYTES, kind=kind, told=1)
+    async def request(
+        self, source: str, target: str, size: int, *, kind: str, felt: Felt = nothing_felt
+    ) -> None:
+        """A request goes over; `felt` is told while a long one arrives."""
+        size += REQUEST_HEAD_BYTES
+        await self._message(source, target, size, kind=kind, told=1, felt=felt)
 
-    async def reply(self, source: str, target: str, size: int, *, kind: str) -> None:
+    async def reply(
+        self, source: str, target: str, size: int, *, kind: str, felt: Felt = nothing_felt
+    ) -> None:
         """Its answer comes back; it acknowledges the request's last packet."""
-        await self._message(source, target, size + REPLY_HEAD_BYTES, kind=kind, told=0)
+        size += REPLY_HEAD_BYTES
+        await self._message(source, target, size, kind=kind, told=0, felt=felt)
 
     def bytes_of(self, node: str, *, since_s: float = 0.0) -> int:
         """Sent and received by a node."""
@@ -126,12 +142,39 @@ class Star:
             most = max(most, total)
         return most
 
-    async def _message(self, source: str, target: str, size: int, *, kind: str, told: int) -> None:
+    async def _message(
+        self, source: str, target: str, size: int, *, kind: str, told: int, felt: Felt
+    ) -> None:
         records = -(-size // 16_384)
         packets = -(-size // PACKET_BYTES)
         # Every second packet is acknowledged; the answer does it for the request's last.
         self._note(target, source, PACKET_HEAD_BYTES * (-(-packets // 2) - told), kind=kind)
-        await self._pass(source, target, size + RECORD_BYTES * records, kind=kind)
+        size += RECORD_BYTES * records
+        if packets <= WINDOW_PACKETS:
+            await self._pass(source, target, size, kind=kind)
+            return
+        count = -(-size // PIECE_BYTES)
+        window = asyncio.Semaphore(UNACKNOWLEDGED_MAX)
+        async with asyncio.TaskGroup() as pieces:
+            for _ in range(count):
+                await window.acquire()
+                pieces.create_task(self._piece(source, target, size // count, kind, felt, window))
+        growing = math.ceil(math.log2(packets / WINDOW_PACKETS + 1)) - 1
+        round_trip_s = 2 * self.line.delay_s * (self._has(source) + self._has(target))
+        await asyncio.sleep(growing * round_trip_s)
+
+    async def _piece(
+        self,
+        source: str,
+        target: str,
+        size: int,
+        kind: str,
+        felt: Felt,
+        window: asyncio.Semaphore,
+    ) -> None:
+        await self._pass(source, target, size, kind=kind)
+        window.release()
+        felt()
 
     async def _pass(self, source: str, target: str, size: int, *, kind: str) -> None:
         """Through the lines that lie between; in the order in which they are reached."""
@@ -152,9 +195,6 @@ class Star:
             if rng.random() < line.stall_share:
                 wait_s += line.stall_s
             await asyncio.sleep(wait_s)
-        growing = math.ceil(math.log2(packets / WINDOW_PACKETS + 1)) - 1
-        if growing > 0:
-            await asyncio.sleep(growing * round_trip_s)
         self._note(source, target, sent, kind=kind)
 
     def _has(self, node: str) -> bool:

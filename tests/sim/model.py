@@ -25,6 +25,7 @@ from node.protocol.word import Word
 
 Then = Callable[[Event], None]
 FOUNDING = 7
+PIECE_MS = 200
 
 
 @dataclass(slots=True)
@@ -64,6 +65,8 @@ class Model:
     now_ms: int = 0
     nodes: dict[str, ModelNode] = field(default_factory=dict)
     cut: set[tuple[str, str]] = field(default_factory=set)
+    full: set[tuple[str, str]] = field(default_factory=set)
+    """Ways on which nothing but pieces of long messages arrives in time."""
     messages: int = 0
     bytes_measured: int = 0
     messages_measured: int = 0
@@ -117,6 +120,19 @@ class Model:
     def stop(self, name: str) -> None:
         """A node dies without a word."""
         self.nodes[name].up = False
+
+    def fill(self, source: str, target: str) -> None:
+        """Long messages fill a way until it is taken out of `full`."""
+        self.full.add((source, target))
+        self._at(self.now_ms + PIECE_MS, lambda: self._piece(source, target))
+
+    def _piece(self, source: str, target: str) -> None:
+        node = self.nodes[target]
+        if (source, target) not in self.full:
+            return
+        if self.nodes[source].up and node.up and (source, target) not in self.cut:
+            self._carry_out(node, node.swim.felt(source, self.now_ms + node.ahead_ms))
+        self._at(self.now_ms + PIECE_MS, lambda: self._piece(source, target))
 
     def run(self, until_ms: int) -> None:
         """Let time pass."""
@@ -225,7 +241,7 @@ class Model:
 
     def _is_lost(self, source: str, target: str) -> bool:
         node = self.nodes.get(target)
-        if node is None or not node.up or (source, target) in self.cut:
+        if node is None or not node.up or (source, target) in self.cut | self.full:
             return True
         return bool(self.loss) and self.rng.random() < self.loss
 

@@ -7,10 +7,11 @@ fails here too. The rules of `Transport` hold: cancelling a call cancels its han
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from node.errors import NodeError, PeerRefused, PeerUnreachable
-from node.peer.transport import Handler, Message
+from node.peer.transport import Arriving, Handler, Message, nobody_listens
 from node.peer.wire import decode_reply, decode_request, encode_error, encode_message
 from tests.sim.lines import Star
 from zring.errors import ZringError
@@ -19,6 +20,9 @@ AT_WORK_KEPT = 64
 """Tasks of one node after which those that have ended are forgotten."""
 CRAWL_MS = 900.0
 """Added to each way of a slow link: calls over it just end within a peer's timeout."""
+
+PIECE_BYTES = 64 << 10
+"""More does not arrive at once."""
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class Network:
         self._blocked: set[tuple[str, str]] = set()
         self._slow: set[tuple[str, str]] = set()
         self._handlers: dict[str, Handler] = {}
+        self._arriving: dict[str, Arriving] = {}
         self._at_work: dict[str, list[asyncio.Task[bytes]]] = {}
         self.messages = 0
         self.star: Star | None = None
@@ -71,9 +76,9 @@ class Network:
         self._slow.clear()
         self.weather = Weather()
 
-    def listen(self, address: str, handler: Handler) -> None:
+    def listen(self, address: str, handler: Handler, arriving: Arriving) -> None:
         """A node came up."""
-        self._handlers[address] = handler
+        self._handlers[address], self._arriving[address] = handler, arriving
         self._at_work[address] = []
 
     async def silence(self, address: str) -> None:
@@ -85,15 +90,23 @@ class Network:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def carry(self, source: str, target: str, data: bytes, *, kind: str) -> bytes:
-        """Bring a request over and its reply back; waits for ever when one of them is lost."""
+    async def carry(
+        self, source: str, target: str, data: bytes, *, kind: str, arriving: Arriving
+    ) -> bytes:
+        """Bring a request over and its reply back; waits for ever when one of them is lost.
+
+        Names of nodes are their addresses here.
+        """
         self.messages += 1
         if self.star is not None:
             await self._opened(self.star, source, target)
-            await self.star.request(source, target, len(data), kind=kind)
+            felt = partial(self._felt, source, target, self._arriving.get(target, nobody_listens))
+            await self.star.request(source, target, len(data), kind=kind, felt=felt)
         await self._travel(source, target)
         if target not in self._handlers:
             raise PeerUnreachable(f"{target} refuses connections")
+        if len(data) > PIECE_BYTES:
+            self._arriving[target](source)
         task = self._begin(target, data)
         if self._rng.random() < self.weather.duplicates:
             self._begin(target, data)
@@ -101,10 +114,17 @@ class Network:
         if task.cancelled():
             raise PeerUnreachable(f"{target} went down")
         if self.star is not None:
-            await self.star.reply(target, source, len(task.result()), kind=kind)
+            felt = partial(self._felt, target, source, arriving)
+            await self.star.reply(target, source, len(task.result()), kind=kind, felt=felt)
             self.star.keep(source, target)
         await self._travel(target, source)
+        arriving(target)
         return task.result()
+
+    def _felt(self, source: str, target: str, arriving: Arriving) -> None:
+        """More of a long message is there."""
+        if (source, target) not in self._blocked:
+            arriving(source)
 
     async def _opened(self, star: Star, source: str, target: str) -> None:
         """A connection; none to where nobody listens or nothing arrives."""
@@ -170,14 +190,23 @@ class SimulatedTransport:
         self._network = network
         self.address = address
 
-    async def start(self, handler: Handler) -> None:
-        self._network.listen(self.address, handler)
+    async def start(self, handler: Handler, arriving: Arriving = nobody_listens) -> None:
+        self._network.listen(self.address, handler, arriving)
 
-    async def call(self, address: str, message: Message, *, timeout_ms: int) -> Message:
+    async def call(
+        self,
+        address: str,
+        message: Message,
+        *,
+        timeout_ms: int,
+        arriving: Arriving = nobody_listens,
+    ) -> Message:
         data = b"".join(encode_message(message))
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
-                reply = await self._network.carry(self.address, address, data, kind=message.kind)
+                reply = await self._network.carry(
+                    self.address, address, data, kind=message.kind, arriving=arriving
+                )
         except TimeoutError:
             raise PeerUnreachable(
                 f"{address} did not answer {message.kind!r} within {timeout_ms} ms"

@@ -14,7 +14,7 @@ from node.protocol.comparison import Pieces, Slice, slices_of
 from node.protocol.hash_ranges import RangeDigests, places_in_ranges, windows_of
 from node.protocol.hash_ranges import Window as HashWindow
 from node.query import TIME_MAX, TIME_MIN
-from node.records import Key, Rows, concat_rows
+from node.records import Bools, Key, Rows, concat_rows
 from node.service.mover.compare import Chunk
 from node.service.mover.link import Link
 from node.service.mover.region import Region
@@ -70,6 +70,13 @@ class Window:
         self._group.create_task(self._run(work))
         return True
 
+    async def wait_quiet(self) -> None:
+        """Until nothing is under way."""
+        for _ in range(IN_FLIGHT_MAX):
+            await self._room.acquire()
+        for _ in range(IN_FLIGHT_MAX):
+            self._room.release()
+
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
@@ -109,8 +116,7 @@ class Exchange:
         span = (cell << shift, (cell + 1) << shift)
         for part in windows_of(day, records=piece.records()):
             scan = bucket_scan(self._collection, self._spans, span, part)
-            mine = await own_ranges(self._parts.engine, scan, bits=part.bits)
-            differing = mine.lacking(*await self._link.ranges(self._region, span, part))
+            differing = await self._differing(scan, span, part)
             if not differing.any():
                 continue
             found = [
@@ -118,6 +124,15 @@ class Exchange:
                 async for rows in scanned(self._parts.engine, replace(scan, sensor_names=True))
             ]
             await self._send(window, iter([rows for rows in found if len(rows)]), offered=True)
+
+    async def _differing(self, scan: Scan, span: Span, part: HashWindow) -> Bools:
+        """bool[2**bits]: ranges of one window in which the peer may lack something."""
+        theirs = await self._link.ranges(self._region, span, part)
+        if theirs is None:
+            # It was not upgraded yet: all of the bucket is offered, as its version does.
+            return np.ones(1 << part.bits, np.bool_)
+        mine = await own_ranges(self._parts.engine, scan, bits=part.bits)
+        return mine.lacking(*theirs)
 
     async def _send(self, window: Window, found: Iterator[Rows], *, offered: bool) -> None:
         """Send rows in messages of the size that suits the link."""
@@ -138,6 +153,9 @@ class Exchange:
                 work = self._offer(part) if offered else self._link.copy(self._collection, part)
                 if not await window.send(work):
                     return
+                if self._link.is_busy():
+                    # One message after the other, so that the rest comes after each.
+                    await window.wait_quiet()
                 await self._link.pace(clock.now_ms() - began_ms)
                 began_ms = clock.now_ms()
             waiting, size = [], 0
@@ -150,15 +168,18 @@ class Exchange:
         for part in _messages(wanted, wanted.nbytes(), step_bytes=self._link.step_bytes):
             await self._link.copy(self._collection, part)
 
+    @property
+    def _rows_at_once(self) -> int:
+        return min(SCAN_ROWS, max(1, self._link.step_bytes // ROW_BYTES))
+
     def _read(self, pieces: tuple[Pieces, ...]) -> Iterator[Rows]:
-        """Newest first, in parts that fill a message of a slow link."""
-        most = min(SCAN_ROWS, max(1, self._link.step_bytes // ROW_BYTES))
-        for slice_ in slices_of(pieces, rows_max=most):
-            for time_start, time_stop in slice_.windows(rows=most):
+        """Newest first, in parts that fill a message."""
+        for slice_ in slices_of(pieces, rows_max=self._rows_at_once):
+            for time_start, time_stop in slice_.windows(rows=self._rows_at_once):
                 scan = self._scan(slice_, time_start, time_stop)
                 after: Key | None = None
                 while True:
-                    step = self._parts.engine.scan(scan, after=after, rows_max=SCAN_ROWS)
+                    step = self._parts.engine.scan(scan, after=after, rows_max=self._rows_at_once)
                     if len(step.rows):
                         yield step.rows
                     after = step.resume

@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Sequence
 
 from node.protocol.letting_go import LettingGo
+from node.protocol.outstanding import Work
 from node.protocol.word import NO_STORE
 from node.service.mover.compare import Comparison, own_digests
-from node.service.mover.exchange import Exchange
+from node.service.mover.exchange import ROW_BYTES, Exchange
 from node.service.mover.link import Link
+from node.service.mover.newest import newest_rows
 from node.service.mover.region import Region
 from node.service.parts import Parts
 from node.storage.bucket_digests import BucketDigests
 from zring.placement import HolderMap
-from zring.span import Spans
+from zring.span import Spans, intersect, union
 
 
 class Job:
@@ -32,6 +34,33 @@ class Job:
         self._grain_level = view.ring.grain_level
         self._store = parts.members.store_at(link.peer)
         self._settings = view.ring.settings
+
+    async def send_newest(self, work: Work) -> None:
+        """One message of the newest records of each collection that the peer is known to lack.
+
+        Only where round trips are dear: over a link with a rate.
+
+        Raises:
+            NodeError: the peer, or the way to it, failed.
+        """
+        if not (self._link.has_rate and work.places):
+            return
+        held = self._holders.spans_of(self._link.peer)
+        lacking: dict[str, Spans] = {}
+        for collection, slots in sorted(work.places.items()):
+            spans: Spans = ()
+            for found in slots.values():
+                spans = union(spans, found)
+            lacking[collection] = intersect(spans, held)
+        newest = newest_rows(
+            self._parts.engine,
+            {collection: spans for collection, spans in lacking.items() if spans},
+            until_us=self._parts.clock.now_us(),
+            rows_max=max(1, self._link.step_bytes // ROW_BYTES),
+        )
+        self._link.progress.phase = "sending"
+        for collection, rows in newest:
+            await self._link.copy(collection, rows)
 
     async def bring(self, regions: Sequence[Region]) -> bool:
         """Compare the regions and send what lacks, newest days first over all of them.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from node.errors import NodeError, PeerRefused
+from node.errors import BadRequest, NodeError, PeerRefused
 from node.peer.columns import (
     DIGEST_TYPES,
     OFFER_TYPES,
@@ -19,7 +19,7 @@ from node.peer.rows import rows_to_bytes
 from node.peer.transport import Message
 from node.protocol.comparison import Pieces
 from node.protocol.hash_ranges import Window as HashWindow
-from node.protocol.throttle import Foreground, LinkBudget
+from node.protocol.throttle import BUSY_STEP_BYTES_MAX, Foreground, LinkBudget
 from node.records import Bools, Rows, content_hashes
 from node.service.mover.progress import Progress
 from node.service.mover.region import Region, region_to_plain
@@ -55,8 +55,20 @@ class Link:
 
     @property
     def step_bytes(self) -> int:
-        """How much one message should carry."""
-        return self._budget.step_bytes
+        """How much one message should carry now."""
+        step = self._budget.step_bytes
+        return min(step, BUSY_STEP_BYTES_MAX) if self.is_busy() else step
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether its rate is limited: it is slow, and probably long."""
+        return bool(self._budget.rate)
+
+    def is_busy(self) -> bool:
+        """Whether people are being served, here or at the peer when it last answered."""
+        foreground, now_ms = self._foreground, self._parts.clock.now_ms()
+        here = foreground.busy(self._parts.counters.served, now_ms=now_ms)
+        return foreground.rest_share > 0 and (here or self._busy_there)
 
     async def digests(
         self, region: Region, *, level: int, by_day: bool = True, parents: Pieces | None = None
@@ -72,15 +84,21 @@ class Link:
 
     async def ranges(
         self, region: Region, span: Span, window: HashWindow
-    ) -> tuple[UInt64s, Int64s]:
-        """The peer's digests of one large bucket of a region by ranges of hashes."""
+    ) -> tuple[UInt64s, Int64s] | None:
+        """The peer's digests of one large bucket of a region by ranges of hashes; None where it is
+        of a version that has none."""
         header = {
             **region_to_plain(region),
             "span": list(span),
             "time": [window.time_start, window.time_stop],
             "bits": window.bits,
         }
-        reply = await self._call("ranges", header, b"")
+        try:
+            reply = await self._call("ranges", header, b"")
+        except BadRequest as error:
+            if error.field != "kind":
+                raise
+            return None
         totals, counts = bytes_to_columns(reply.body, RANGE_TYPES)
         if len(totals) != 1 << window.bits:
             raise PeerRefused(f"{self.peer} answered {len(totals)} ranges for 2**{window.bits}")
@@ -116,8 +134,7 @@ class Link:
     async def pace(self, worked_ms: int) -> None:
         """Wait until the link has room, and rest while people are being served."""
         parts = self._parts
-        now_ms = parts.clock.now_ms()
-        busy = self._foreground.busy(parts.counters.served, now_ms=now_ms) or self._busy_there
+        now_ms, busy = parts.clock.now_ms(), self.is_busy()
         wait_ms = max(
             self._budget.wait_ms(now_ms=now_ms), self._foreground.rest_ms(worked_ms, busy=busy)
         )

@@ -204,7 +204,9 @@ class Mover:
         )
         link = self._link(name, progress)
         try:
-            if await Job(parts, link, self._letting_go).bring(regions_of(work, collections)):
+            job = Job(parts, link, self._letting_go)
+            await job.send_newest(work)
+            if await job.bring(regions_of(work, collections)):
                 parts.members.outstanding.done(work)
         except NodeError as error:
             peer.failures += 1

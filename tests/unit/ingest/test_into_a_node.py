@@ -27,10 +27,10 @@ from zring.ring import Settings, founding_ring
 class NoPeers:
     """The transport of a node without others."""
 
-    async def start(self, handler):
+    async def start(self, handler, arriving):
         return None
 
-    async def call(self, address, message, *, timeout_ms):
+    async def call(self, address, message, **_given):
         raise AssertionError(f"nobody is at {address}")
 
     async def close(self):

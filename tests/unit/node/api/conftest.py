@@ -19,7 +19,7 @@ from node.api.state import STATE
 from node.clock import SystemClock
 from node.config import Limits, Role
 from node.console import add_console
-from node.peer.transport import Handler, Message
+from node.peer.transport import Arriving, Handler, Message
 from node.service.service import Service
 from node.storage.memory_engine import MemoryEngine
 from zring.domain import DEMO_DOMAIN
@@ -31,10 +31,10 @@ LIMITS = Limits(request_bytes_max=1 << 20, request_records_max=5_000)
 class NoPeers:
     """The transport of a node without others."""
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: Handler, arriving: Arriving) -> None:
         return None
 
-    async def call(self, address: str, message: Message, *, timeout_ms: int) -> Message:
+    async def call(self, address: str, message: Message, **_given: object) -> Message:
         raise AssertionError(f"nobody is at {address}")
 
     async def close(self) -> None:

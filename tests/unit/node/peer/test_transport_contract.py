@@ -17,6 +17,7 @@ from node.errors import (
     StoreFull,
 )
 from node.peer.http import HttpTransport
+from node.peer.identity import PeerIdentity
 from node.peer.transport import Handler, Message, Transport
 from tests.sim.loop import VirtualLoop
 from tests.sim.network import Network, Weather
@@ -33,11 +34,18 @@ class Pair:
         self.server = server
         self.address = address
 
+        self.felt: dict[str, int] = {}
+
     async def serve(self, handler: Handler) -> None:
-        await self.server.start(handler)
+        await self.server.start(handler, self._arriving)
 
     async def call(self, message: Message, *, timeout_ms: int = 5_000) -> Message:
-        return await self.caller.call(self.address, message, timeout_ms=timeout_ms)
+        return await self.caller.call(
+            self.address, message, timeout_ms=timeout_ms, arriving=self._arriving
+        )
+
+    def _arriving(self, node: str) -> None:
+        self.felt[node] = self.felt.get(node, 0) + 1
 
     async def close(self) -> None:
         await self.caller.close()
@@ -46,8 +54,9 @@ class Pair:
 
 def run_http(test: Test) -> None:
     async def main() -> None:
-        server = HttpTransport(cluster_key="secret")
-        pair = Pair(HttpTransport(cluster_key="secret"), server, server.bind())
+        server = HttpTransport(identity=PeerIdentity(node="server"), cluster_key="secret")
+        caller = HttpTransport(identity=PeerIdentity(node="caller"), cluster_key="secret")
+        pair = Pair(caller, server, server.bind())
         try:
             await test(pair)
         finally:
@@ -88,6 +97,17 @@ def test_request_and_reply(run: Callable[[Test], None], size: int) -> None:
         reply = await pair.call(Message("verb", header, memoryview(body)))
         assert reply.header == {"kind": "verb", **header}
         assert bytes(reply.body) == body
+
+    run(test)
+
+
+def test_both_ends_are_told_while_a_long_message_arrives(run: Callable[[Test], None]) -> None:
+    async def test(pair: Pair) -> None:
+        await pair.serve(echo)
+        await pair.call(Message("verb"))
+        assert "caller" not in pair.felt, "one piece may have come over half a line"
+        await pair.call(Message("verb", {}, bytes(3_000_000)))
+        assert pair.felt.keys() == {"caller", "server"}
 
     run(test)
 

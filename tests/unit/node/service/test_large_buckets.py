@@ -65,3 +65,17 @@ def test_few_bytes_for_few_differences(
         assert size < 3 * LARGE_ROWS * 40 / 8, "less than an eighth of what the offers would be"
 
     play(test, nodes=2, replicas=1, steps=100_000)
+
+
+def test_a_peer_of_the_version_before_is_offered_the_bucket(play: Play) -> None:
+    async def test(bench: Bench) -> None:
+        rows = one_bucket(2 * LARGE_ROWS)
+        await put(bench, "n1", rows)
+        await put(bench, "n2", rows.slice(0, len(rows) - 1))
+        for service in bench.services:
+            del service._handlers._by_kind["ranges"]
+        await repair(bench)
+        assert digest(stored(bench, "n1")) == digest(stored(bench, "n2"))
+        assert len(stored(bench, "n2")) == len(rows)
+
+    play(test, nodes=2, replicas=1, steps=100_000)

@@ -2,22 +2,26 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from node.config import MoverSettings
+from node.peer.transport import Message
+from node.protocol.throttle import BUSY_STEP_BYTES_MAX
 from node.query import Query
 from node.records import Rows, concat_rows, record_digests
 from node.service.mover.job import Job
+from node.service.mover.link import Link
 from node.service.mover.progress import Progress
 from node.service.mover.region import Region
 from node.service.mover.release import buckets_of
 from node.storage.bucket_digests import DAY_MAX, DAY_MIN, DAY_US
 from node.storage.engine import Scan
 from tests.sim.network import Weather
-from tests.unit.node.service.conftest import Bench, Play, make_rows
+from tests.unit.node.service.conftest import Bench, Play, identities, make_rows
 from zring.span import EVERYTHING, contains, subtract
 
 
@@ -176,6 +180,78 @@ def test_a_slow_link_carries_the_newest_days_first_and_live_copies_before_them(p
         assert len(days) > 10 and days == sorted(days, reverse=True)
 
     play(test, nodes=2, replicas=1, mover=MoverSettings(link_bytes_per_s_max=8_000))
+
+
+def test_over_a_slow_link_the_newest_come_before_any_comparison(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each collection, as soon as there is contact again."""
+    call, carried = Link._call, list[tuple[str, str]]()
+
+    async def noted(
+        self: Link, kind: str, header: dict[str, Any], body: bytes | memoryview
+    ) -> Message:
+        reply = await call(self, kind, header, body)
+        carried.append((kind, str(header.get("collection"))))
+        return reply
+
+    monkeypatch.setattr(Link, "_call", noted)
+
+    async def test(bench: Bench) -> None:
+        node = bench.cluster.nodes["n2"]
+        await node.crash()
+        for collection, days in (("old", 20), ("new", 30)):
+            rows = make_rows(2_000, days=days)
+            await bench.service("n1").write(collection, rows)
+            newest = rows.take(np.argsort(-rows.time)[:30])
+        carried.clear()
+        await node.start()
+        await bench.wait_until(lambda: len(carried) >= 3)
+        assert carried[:3] == [("copy", "new"), ("copy", "old"), ("digests", "new")]
+        found = set(identities(stored(bench, "n2", "new")))
+        assert found >= set(identities(newest))
+
+    play(test, nodes=2, replicas=1, mover=MoverSettings(link_bytes_per_s_max=8_000))
+
+
+def test_pieces_are_small_and_one_at_a_time_while_people_are_served(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, sizes, under_way, most = Link.copy, list[int](), 0, 0
+
+    async def noted(self: Link, collection: str, rows: Rows) -> None:
+        nonlocal under_way, most
+        sizes.append(rows.nbytes())
+        under_way += 1
+        most = max(most, under_way)
+        await copy(self, collection, rows)
+        under_way -= 1
+
+    monkeypatch.setattr(Link, "copy", noted)
+
+    async def test(bench: Bench) -> None:
+        nonlocal most
+        backlog = make_rows(30_000)
+        for served in (False, True):
+            sizes.clear()
+            most = 0
+            if served:
+                await bench.cluster.nodes["n2"].crash()
+                bench.cluster.nodes["n2"].wipe()
+                await bench.cluster.nodes["n2"].start()
+            else:
+                await put(bench, "n1", backlog)
+                bench.service("n1")._mover.repair()
+            while len(stored(bench, "n2")) < len(backlog):
+                if served:
+                    await bench.service("n1").read(Query("c", limit=1))
+                await asyncio.sleep(0.05)
+            if served:
+                assert max(sizes) < 1.5 * BUSY_STEP_BYTES_MAX and most == 1
+            else:
+                assert max(sizes) > 2 * BUSY_STEP_BYTES_MAX
+
+    play(test, nodes=2, replicas=1, steps=100_000)
 
 
 def test_settling_is_the_last_piece_of_a_hand_over(play: Play) -> None:
