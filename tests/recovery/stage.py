@@ -25,7 +25,7 @@ from zring.span import Spans, spans_to_cells
 FILL_SHARE = 0.25
 """Of the records, written before the fault on all holders."""
 POLL_S = 0.3
-LOOK_PAUSE_SHARE = 4
+LOOK_PAUSE_SHARE = 9
 WINDOW_RECORDS = 50_000
 AWAY_TIMEOUT_S = 60.0
 SEED = 20_261_121
@@ -166,6 +166,7 @@ class Stage:
         assert self.truth is not None and self.load is not None and self.ring is not None
         backlog = Backlog(self.truth, holder_map(self.ring), name, first=first, last=last)
         begun_s = looked_s = time.monotonic()
+        time.sleep(POLL_S)
         while not backlog.look(self.cluster, name, self.truth):
             if time.monotonic() > begun_s + self.sizes.recover_s:
                 self.verdict.problems.append(f"{name} does not get under load what it missed")
