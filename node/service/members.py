@@ -18,7 +18,6 @@ from node.protocol.filled import (
     Verdict,
     believed,
     debts_told,
-    is_restored,
     judge_own_store,
     remembered_of,
 )
@@ -312,10 +311,8 @@ class Members:
             word = self.health.members[node].word
             if word is None:
                 continue
-            seen = self._stores.find(node)
-            if seen is not None and seen.instance != word.instance and is_restored(word, seen):
+            if self._stores.take(word):
                 self.lost_store()
-            self._stores.take(word)
             self.forgotten.merge(word.forgotten)
         fresh.clear()
         self.drop_forgotten()

@@ -1,11 +1,16 @@
-"""What this node remembers of the stores of all nodes, and what its word tells of that."""
+"""What this node remembers of the stores of all nodes, and what its word tells of that.
+
+A wiped node starts with a new store that claims to be filled by birth, and must hear of the store
+that it had: so the former one stays remembered, and is told, until the claim is given up. How far
+the new one has come is remembered besides: it may be put back from an image before that.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import msgpack
 
-from node.protocol.filled import STORES_AWAY_MAX, remember_store, stores_told
+from node.protocol.filled import STORES_AWAY_MAX, is_restored, remember_store, stores_told
 from node.protocol.roster import NEVER_MS, Roster
 from node.protocol.word import StoreSeen, Word
 from zring.placement import HolderMap
@@ -22,32 +27,48 @@ class SeenStores:
         known = {} if document is None else msgpack.unpackb(document)
         self._seen = {node: StoreSeen(*seen) for node, seen in known.items()}
         self._persisted = self._lives()
+        self._born: dict[str, StoreSeen] = {}
+        """Stores with a claim by birth that is not believed: another one is remembered. Kept in
+        memory only, as is what their nodes were given: after a start all is compared anew."""
         self._told: dict[str, StoreSeen] | None = None
 
     def find(self, node: str) -> StoreSeen | None:
         """What is remembered of a node's store."""
         return self._seen.get(node)
 
-    def take(self, word: Word) -> None:
-        """A node has another word."""
-        seen = self._seen.get(word.node)
-        self._set(word.node, remember_store(seen, word))
+    def take(self, word: Word) -> bool:
+        """A node has another word; returns whether its store is an old image of one seen."""
+        node = word.node
+        seen, born = self._seen.get(node), self._born.get(node)
+        restored = any(
+            known is not None and known.instance != word.instance and is_restored(word, known)
+            for known in (seen, born)
+        )
+        if born is not None and born.store_id != word.store_id:
+            born = None
+        if seen is not None and seen.store_id != word.store_id and word.birth:
+            self._born[node] = remember_store(born, word)
+        else:
+            self._born.pop(node, None)
+            self._set(node, remember_store(born or seen, word))
+        return restored
 
     def heard(self, header: Mapping[str, Any]) -> None:
         """A member's reply says how far its store is: nothing that it has told is forgotten."""
-        node, instance = str(header.get("node")), header.get("instance")
-        seen, sequence = self._seen.get(node), header.get("sequence")
-        if (
-            seen is not None
-            and (seen.store_id, seen.instance) == (header.get("store"), instance)
-            and isinstance(sequence, int)
-            and sequence > seen.sequence
-        ):
-            self._set(node, seen._replace(sequence=sequence))
+        node, sequence = str(header.get("node")), header.get("sequence")
+        store = header.get("store"), header.get("instance")
+        if not isinstance(sequence, int):
+            return
+        seen, born = self._seen.get(node), self._born.get(node)
+        if seen is not None and (seen.store_id, seen.instance) == store:
+            self._set(node, seen._replace(sequence=max(seen.sequence, sequence)))
+        elif born is not None and (born.store_id, born.instance) == store:
+            self._born[node] = born._replace(sequence=max(born.sequence, sequence))
 
     def forget(self, node: str) -> None:
         """A member was given up."""
         self._seen.pop(node, None)
+        self._born.pop(node, None)
         self._told = None
 
     def told(self, members: Roster, holders: HolderMap) -> Mapping[str, StoreSeen]:
