@@ -15,6 +15,8 @@ Rules:
 2. **What comes during a job stays.** A job takes a numbered snapshot; what was marked or failed
    after it carries a greater number and outlives the job's success.
 3. **Nothing is forgotten by a crash**, because after a start everything counts as uncompared.
+4. **An orphan is owed to everybody.** A copy whose sender went away while it was being stored, or
+   is a former process by then, may be the only one: whoever stored it owes it to every holder.
 """
 
 from collections.abc import Iterable, Mapping

@@ -76,9 +76,7 @@ class SeenStores:
         with a long past."""
         if len(self._seen) > STORES_AWAY_MAX:
             return self._chosen(members, holders)
-        if self._told is None:
-            self._told = dict(sorted(self._seen.items()))
-        return self._told
+        return self._told_all()
 
     def changed_document(self) -> bytes | None:
         """What a next life must know, where more than sequences has changed."""
@@ -87,6 +85,11 @@ class SeenStores:
             return None
         self._persisted = lives
         return bytes(msgpack.packb(dict(sorted(self._seen.items()))))
+
+    def _told_all(self) -> Mapping[str, StoreSeen]:
+        if self._told is None:
+            self._told = dict(sorted(self._seen.items()))
+        return self._told
 
     def _set(self, node: str, seen: StoreSeen) -> None:
         if seen != self._seen.get(node):

@@ -41,7 +41,8 @@ class Tasks:
     @property
     def running(self) -> bool:
         """Whether tasks can be started, and none of them has failed."""
-        return self._root is not None and not self._root.done()
+        root = self._root
+        return root is not None and not root.done() and not root.cancelling()
 
     async def _run(self, entered: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:

@@ -6,7 +6,7 @@ else this node as keeper. So whoever owes a record also has it, and a crash forg
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -31,6 +31,8 @@ from zring.span import contains
 
 _Outcome = tuple[str, Rows, WriteReply | NodeError]
 """Who was to spread which rows, and what came of it."""
+_Arrived = Callable[[str, Rows], object]
+"""Told of the rows of a collection that are on the disk now."""
 OWNER_WAIT_MS = 500
 """A replica that took a batch waits this long for the owner, who answers the next read."""
 
@@ -129,8 +131,7 @@ class Writer:
                 stored = await self._store(batch.collection, batch.rows)
             except asyncio.CancelledError:
                 # The commit goes on without its caller, and so must what follows from it.
-                if parts.tasks.running:
-                    parts.tasks.spawn(self._store_and_owe(batch), name="write without a caller")
+                self._go_on(batch.collection, batch.rows, self._arrivals.own)
                 raise
             # Copies go by the ring of now, and after the rows are here: whoever has a copy can
             # then tell that others lack it, whatever becomes of this node.
@@ -150,7 +151,8 @@ class Writer:
     async def store_copy(
         self, collection: str, rows: Rows, absent: Sequence[str], message: Message
     ) -> None:
-        """Store what another node took; absent holders of the rows are owed it by this one too.
+        """Store what another node took; absent holders of the rows are owed it by this one too,
+        and every holder is where the process that sent it is gone: nobody else may know of it.
 
         Raises:
             StoreFull: nothing was stored.
@@ -161,21 +163,38 @@ class Writer:
             _, by_node = _shares(parts.members.view(), rows, here=parts.node_id)
             for node in sorted(set(absent) & set(by_node)):
                 owed[node] = places_of(collection, by_node[node])
-        try:
-            stored = await self._store(collection, rows)
+
+        def arrived(collection: str, stored: Rows) -> None:
             self._arrivals.copied(collection, rows, stored, message)
+
+        try:
+            arrived(collection, await self._store(collection, rows))
+        except asyncio.CancelledError:
+            self._go_on(collection, rows, arrived)
+            raise
         finally:
             for node, places in owed.items():
                 parts.members.outstanding.fail(node, places)
+        sender, instance = str(message.header.get("from", "")), message.header.get("instance")
+        if instance is not None and instance != parts.members.store_at(sender)[1]:
+            self._owe(collection, rows)
 
-    async def _store_and_owe(self, batch: Batch) -> None:
-        """Finish a write whose caller has gone: its rows are owed to every other holder."""
-        parts = self._parts
-        with suppress(NodeError):  # what is on the disk all the same is owed as well
-            self._arrivals.own(batch.collection, await self._store(batch.collection, batch.rows))
-        _, by_node = _shares(parts.members.view(), batch.rows, here=parts.node_id)
-        for node, rows in by_node.items():
-            parts.members.outstanding.fail(node, places_of(batch.collection, rows))
+    def _go_on(self, collection: str, rows: Rows, arrived: _Arrived) -> None:
+        """Finish a write whose caller has gone."""
+
+        async def finish() -> None:
+            with suppress(NodeError):  # what is on the disk all the same is owed as well
+                arrived(collection, await self._store(collection, rows))
+            self._owe(collection, rows)
+
+        if self._parts.tasks.running:
+            self._parts.tasks.spawn(finish(), name="write without a caller")
+
+    def _owe(self, collection: str, rows: Rows) -> None:
+        """Rows that are here are owed to every other holder."""
+        _, by_node = _shares(self._parts.members.view(), rows, here=self._parts.node_id)
+        for node, share in by_node.items():
+            self._parts.members.outstanding.fail(node, places_of(collection, share))
 
     async def _store(self, collection: str, rows: Rows) -> Rows:
         """Make rows durable and return them; those that have expired count as had."""

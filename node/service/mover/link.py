@@ -122,7 +122,13 @@ class Link:
         view = self._parts.members.view()
         absent = sorted(set(view.holders.nodes) - view.standing.contact)
         body, packing = pack(rows_to_bytes(rows), wanted=bool(self._budget.rate))
-        header = {"collection": collection, "absent": absent, "moved": True, **packing}
+        header = {
+            "collection": collection,
+            "absent": absent,
+            "moved": True,
+            "instance": self._parts.members.instance,
+            **packing,
+        }
         await self._call("copy", header, body)
         self._parts.counters.records_moved += len(rows)
         self.progress.moved(len(rows), len(body), now_ms=self._parts.clock.now_ms())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from node.errors import Overloaded, StoreFull
+from node.peer.transport import Message
 from node.query import Query, WriteReply
 from node.records import Rows
 from node.storage.engine import Scan
@@ -107,6 +108,35 @@ def test_whoever_got_a_copy_owes_it_to_those_who_were_absent(play: Play) -> None
         await bench.cluster.nodes["n1"].crash()
         await bench.cluster.nodes["n4"].start()
         await bench.wait_until(lambda: should_hold(bench, "n4") <= held(bench, "n4"))
+
+    play(test, steps=10_000)
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_copy_of_a_process_that_is_gone_is_owed_to_every_holder(
+    play: Play, cancelled: bool
+) -> None:
+    """Its sender died and lost its disk; whoever got the copy may be the only one who has it."""
+
+    async def test(bench: Bench) -> None:
+        service, disk = bench.service("n2"), bench.cluster.nodes["n2"].disk
+        instance = bench.service("n1")._parts.members.instance
+        header = {"from": "n1", "instance": instance + (not cancelled), "lines": [[1, len(ROWS)]]}
+        stored, quick = asyncio.Event(), disk.wait
+        disk.wait = stored.wait  # type: ignore[assignment]
+        copy = asyncio.create_task(
+            service._writer.store_copy("c", ROWS, [], Message("copy", header))
+        )
+        await asyncio.sleep(1)
+        if cancelled:
+            copy.cancel()
+        stored.set()
+        await asyncio.wait((copy,))
+        assert copy.cancelled() == cancelled
+        disk.wait = quick
+        await bench.wait_until(lambda: held(bench, "n2") == should_hold(bench, "n2"))
+        for name in bench.cluster.names:
+            assert held(bench, name) == should_hold(bench, name)
 
     play(test, steps=10_000)
 
