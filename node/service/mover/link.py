@@ -27,7 +27,7 @@ from node.service.parts import Parts
 from node.storage.bucket_digests import BucketDigests
 from zring.digest import UInt64s
 from zring.morton import Int64s
-from zring.span import Span
+from zring.span import Span, contains
 
 TIMEOUT_SHARE = 4
 """The mover waits this many times as long as others: a peer may first have to merge its log, and
@@ -116,11 +116,18 @@ class Link:
     async def copy(self, collection: str, rows: Rows) -> None:
         """Records that the peer lacks; they are on its disk when this returns.
 
-        Holders without contact to this node are named: the peer may reach them, and owes them
-        these records from now on too.
+        Other holders that may lack them are named, whether they cannot be reached or are full, or
+        it is not their turn yet: the peer owes them these records from now on too, so that they
+        get them should this node go away before.
         """
-        view = self._parts.members.view()
-        absent = sorted(set(view.holders.nodes) - view.standing.contact)
+        members = self._parts.members
+        view, owed = members.view(), members.outstanding.summary()
+        absent = [
+            node
+            for node in view.holders.nodes
+            if node not in view.standing.contact
+            or (node != self.peer and contains(owed.get(node, ()), rows.code).any())
+        ]
         body, packing = pack(rows_to_bytes(rows), wanted=bool(self._budget.rate))
         header = {
             "collection": collection,

@@ -141,6 +141,25 @@ def test_a_copy_of_a_process_that_is_gone_is_owed_to_every_holder(
     play(test, steps=10_000)
 
 
+def test_whoever_is_refilled_owes_it_to_those_who_still_lack_it(play: Play) -> None:
+    """n3 is full; n2 loses its disk and is refilled by others, who may go away any time."""
+
+    async def test(bench: Bench) -> None:
+        bench.cluster.nodes["n3"].disk.bytes_max = 0
+        await bench.service("n2").write("c", ROWS)
+        node = bench.cluster.nodes["n2"]
+        await bench.wait_until(lambda: held(bench, "n4") >= should_hold(bench, "n4"))
+        await node.crash()
+        node.wipe()
+        await node.start()
+        await bench.wait_until(lambda: held(bench, "n2") >= should_hold(bench, "n2"))
+        lacking = should_hold(bench, "n3") & held(bench, "n2")
+        owed = bench.service("n2")._parts.members.outstanding.summary()["n3"]
+        assert contains(owed, np.array([code for _, _, code in lacking])).all()
+
+    play(test, steps=10_000)
+
+
 def test_a_full_owner_is_passed_over(play: Play) -> None:
     async def test(bench: Bench) -> None:
         bench.cluster.nodes["n1"].disk.bytes_max = 0
