@@ -37,7 +37,9 @@ class Kind:
 STREAMS = "zring[streams]"
 
 KINDS: Mapping[str, Kind] = {
-    "files": Kind("ingest.sources.files:FilesSettings", "ingest.sources.files:make_files_source"),
+    "files": Kind(
+        "ingest.sources.files_settings:FilesSettings", "ingest.sources.files:make_files_source"
+    ),
     "fluentd": Kind(
         "ingest.sources.fluentd:FluentdSettings", "ingest.sources.fluentd:FluentdSource"
     ),

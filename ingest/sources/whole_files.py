@@ -8,17 +8,14 @@ that changes later is a new message.
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
 from ingest.durable import replace_file
 from ingest.errors import SourceRefused
+from ingest.sources.files_settings import FilesSettings
 from ingest.sources.source import POLL_BYTES_MAX, POLL_MESSAGES_MAX, Lag, Messages
-
-if TYPE_CHECKING:
-    from ingest.sources.files import FilesSettings
 
 SETTLED_S = 1.0
 SCAN_S = 0.5
@@ -33,7 +30,7 @@ State = tuple[int, int]
 class WholeFilesSource:
     """See `ingest.sources.source.Source`; made by `ingest.sources.files.make_files_source`."""
 
-    def __init__(self, name: str, settings: "FilesSettings") -> None:
+    def __init__(self, name: str, settings: FilesSettings) -> None:
         self._name, self._settings = name, settings
         self._position = settings.position or Path(f"{name}.position.json")
         self._done: dict[str, State] = {}

@@ -8,7 +8,9 @@ import pytest
 
 from ingest.errors import SourceRefused
 from ingest.sources import POLL_BYTES_MAX, Source
-from ingest.sources.files import FilesSettings, FilesSource, make_files_source
+from ingest.sources.files import make_files_source
+from ingest.sources.files_settings import FilesSettings
+from ingest.sources.growing_files import GrowingFilesSource
 from tests.streams.contract import SourceContract, numbered, opened, payloads, poll_all
 
 
@@ -30,7 +32,7 @@ class FilesCase:
 
     def source(self, **settings: object) -> Source:
         made = {"paths": (str(self.folder / "log.ndjson"),), "position": self.position, **settings}
-        return FilesSource("files", FilesSettings(**made))  # type: ignore[arg-type]
+        return GrowingFilesSource("files", FilesSettings(**made))  # type: ignore[arg-type]
 
     def refused(self) -> Source:
         return self.source(paths=(str(self.folder / "absent.ndjson"),), follow=False)
