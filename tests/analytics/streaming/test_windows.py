@@ -97,9 +97,15 @@ def test_a_killed_job_goes_on_without_loss_or_doubles(
 
 
 def _dashboards_are_fed(port: int) -> bool:
-    """Whether the job exports what the dashboards show of jobs, with a value of its own."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-        text = answer.read().decode()
+    """Whether the job exports what the dashboards show of jobs, with a value of its own.
+
+    It listens some time after it has begun; until then windows of the one before may be stored.
+    """
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return False
     used = names_used("zring_job_")
     return len(used) > 6 and used <= names_exported(text) and 'job="windows-60s"' in text
 
