@@ -45,6 +45,8 @@ class Positions:
         self._tenures: dict[Place, int] = {}
         self._next: dict[Place, int | None] = {}
         self._uncommitted: dict[Place, int] = {}
+        self._taken: dict[Place, int] = {}
+        """The newest offset of each that was taken to be committed, or was when it was given."""
         self._lost: list[str] = []
 
     def hold(self, place: Place, next_offset: int | None) -> int:
@@ -57,6 +59,7 @@ class Positions:
             self._tenure += 1
             self._tenures[place] = self._tenure
             self._next[place] = next_offset
+            self._taken[place] = -1 if next_offset is None else next_offset
             return self._tenure
 
     def drop(self, places: Iterable[Place]) -> None:
@@ -106,13 +109,18 @@ class Positions:
         with self._lock:
             taken = sorted(self._uncommitted.items())
             self._uncommitted.clear()
+            self._taken.update(taken)
             return taken
 
     def put_back(self, offsets: Iterable[tuple[Place, int]]) -> None:
-        """These were not committed; later acknowledgements win over them."""
+        """These were not committed; later acknowledgements win over them.
+
+        So do later commits: what failed before them is told after they were sent, and committing
+        it then would take the group back.
+        """
         with self._lock:
             for place, offset in offsets:
-                if place in self._tenures:
+                if place in self._tenures and offset >= self._taken[place]:
                     self._uncommitted.setdefault(place, offset)
 
     def has_lost(self) -> bool:

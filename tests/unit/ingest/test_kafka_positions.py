@@ -78,3 +78,20 @@ def test_a_failed_commit_is_tried_again_unless_a_later_one_is_there():
     book.drop([B])
     book.put_back([(B, 7)])
     assert book.take_uncommitted() == []
+
+
+def test_a_commit_that_fails_after_a_later_one_was_sent_does_not_take_the_group_back():
+    book = Positions()
+    book.hold(A, 0)
+    commits = []
+    for offset in (100, 200):
+        book.acknowledge(book.hand_out(A, offset))
+        commits.append(book.take_uncommitted())
+    book.put_back(commits[0])
+    assert book.take_uncommitted() == []
+    book.put_back(commits[1])
+    assert book.take_uncommitted() == [(A, 200)]
+    book.drop([A])
+    book.hold(A, 300)  # somebody else had it for a while
+    book.put_back(commits[1])
+    assert book.take_uncommitted() == []
