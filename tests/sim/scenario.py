@@ -192,12 +192,14 @@ class Life:
         self.truth.check_disks(self.cluster.disks())
         if not node.fresh:
             members = frozenset(node.service.ring.members()) | {node.name}
+            contact = node.service._parts.members.view().standing.contact
             self.truth.check(
                 query,
                 answer,
                 skew_us=max(node.skews_us),
                 members=members,
                 before=before,
+                strangers=frozenset(self.cluster.nodes) - members - contact,
                 expired_us=expired_us,
             )
         return state

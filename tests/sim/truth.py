@@ -162,6 +162,7 @@ class Truth:
         skew_us: int,
         members: frozenset[str],
         before: Mapping[str, Mapping[Identity, int]],
+        strangers: frozenset[str] = frozenset(),
         expired_us: int = TIME_MIN,
     ) -> None:
         """Check promises 4 and 5 on one answer.
@@ -171,8 +172,10 @@ class Truth:
             members: those that the ring of the answering node names: what others took alone, a
                 node that was removed, or one whose joining is not known there yet, is not missed.
             before: `where` when the question was asked. A node that took a record and lost its
-                disk since cannot tell of it; what only nodes that are away still had is theirs
-                to bring.
+                disk since cannot tell of it; what only `strangers` and nodes that are away still had
+                is theirs to bring.
+            strangers: nodes that neither its ring names nor it is in contact with. One whose disk
+                was lost knows nothing of a node that has left and kept something.
             expired_us: what is older had expired at the answering node when it was asked.
         Raises:
             PromiseBroken: a record is doubled, invented, absent or older than promised.
@@ -187,6 +190,7 @@ class Truth:
         excused_spans = tuple(coverage.settling) + tuple(coverage.missing)
         as_of_us = coverage.as_of - skew_us
         away = frozenset(coverage.away)
+        lost_to = away | strangers
         below = filtered_below(query)
         for identity, versions in self.acknowledged.items():
             code = identity[2]
@@ -203,7 +207,7 @@ class Truth:
                     for node in known.takers
                 )
                 and known.takers & members
-                and not (known.takers & self.wiped and _having(known, identity, before) <= away)
+                and not (known.takers & self.wiped and _having(known, identity, before) <= lost_to)
             ]
             if not promised:
                 continue
