@@ -235,6 +235,17 @@ class Life:
             await asyncio.wait(self._tasks)
         self._raise_failures()
         end_s = self.loop.time() + self.plan.settle_s
+        await self._settle(end_s)
+        # Who was cut off a moment ago may find it out only now.
+        while unsure := await self._unsure():
+            if self.loop.time() > end_s:
+                raise PromiseBroken(f"{unsure} after everything has settled")
+            await asyncio.sleep(1.0)
+            await self._settle(end_s)
+
+    async def _settle(self, end_s: float) -> None:
+        """Wait until everything is in its place, while somebody goes on asking."""
+        cluster = self.cluster
         accept_s = self.loop.time() + ACCEPT_LOSS_S
         while reasons := self.unsettled():
             if self.truth.wiped and self.loop.time() > accept_s:
@@ -255,10 +266,14 @@ class Life:
             await asyncio.wait(self._tasks)
         self._raise_failures()
         self.note(f"settled with {len(self.truth.acknowledged)} records")
-        for node in cluster.running():
+
+    async def _unsure(self) -> str:
+        """Which node does not call its answer complete; "" for none."""
+        for node in self.cluster.running():
             state = await self._ask(node, Query(COLLECTION))
             if state != "complete" and self.truth.acknowledged:
-                raise PromiseBroken(f"{node.name} says {state} after everything has settled")
+                return f"{node.name} says {state}"
+        return ""
 
     async def _accept_loss(self) -> None:
         """What a person does where the disks of all filled holders of an area were lost."""

@@ -172,7 +172,7 @@ class Truth:
             members: those that the ring of the answering node names: what others took alone, a
                 node that was removed, or one whose joining is not known there yet, is not missed.
             before: `where` when the question was asked. A node that took a record and lost its
-                disk since cannot tell of it; what only `strangers` and nodes that are away still had
+                disk since cannot tell of it; what only `strangers` and nodes away still had
                 is theirs to bring.
             strangers: nodes that neither its ring names nor it is in contact with. One whose disk
                 was lost knows nothing of a node that has left and kept something.
