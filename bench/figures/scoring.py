@@ -160,7 +160,7 @@ def _messages(images: Bytes, numbers: range) -> Iterator[bytes]:
         yield orjson.dumps(
             {
                 "sensor": f"camera-{number % 100}",
-                "time": FIRST_US + number,
+                "time": np.datetime_as_string(np.datetime64(FIRST_US + number, "us")) + "Z",
                 "lon": 135.01 + 1.58 * (number % 100) / 100,
                 "lat": 33.01 + 1.58 * (number * 37 % 100) / 100,
                 "values": {"image;base64": b64encode(images[number % len(images)]).decode()},
