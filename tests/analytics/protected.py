@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analytics.source.options import connection_to_options
 from ingest.demo.nodes import NodePlace, NodeProcess
 from node.client import Client
 from tests.cluster.material import counter_in, make_places
@@ -49,24 +50,22 @@ class Guarded:
         return self.keyring.client(self.places[node], token)
 
     def connection(self, token: str) -> dict[str, str]:
-        """What a client's environment says."""
-        return {
-            "ZRING_URL": self.places[0].url,
-            "ZRING_TOKEN": self.keyring.tokens[token],
-            "ZRING_TLS_CA": self.keyring.pem("ca"),
-            "ZRING_TLS_CERT": self.keyring.pem("alice"),
-            "ZRING_TLS_KEY": self.keyring.pem("alice-key"),
-        }
-
-    def options(self, token: str) -> dict[str, str]:
-        """The same as options of the data source."""
+        """What a client is given."""
         return {
             "url": self.places[0].url,
             "token": self.keyring.tokens[token],
-            "tlsCa": self.keyring.pem("ca"),
-            "tlsCert": self.keyring.pem("alice"),
-            "tlsKey": self.keyring.pem("alice-key"),
+            "tls_ca": self.keyring.pem("ca"),
+            "tls_cert": self.keyring.pem("alice"),
+            "tls_key": self.keyring.pem("alice-key"),
         }
+
+    def environment(self, token: str) -> dict[str, str]:
+        """The same in a command's environment."""
+        return {f"ZRING_{name.upper()}": text for name, text in self.connection(token).items()}
+
+    def options(self, token: str) -> dict[str, str]:
+        """The same as options of the data source."""
+        return connection_to_options(self.connection(token))
 
     def run(
         self, *words: str, token: str = "writer", exit_code: int = 0
@@ -77,7 +76,7 @@ class Guarded:
         (settings / "spark-defaults.conf").write_text(SPARK_SETTINGS)
         environment: Mapping[str, str] = {
             **os.environ,
-            **self.connection(token),
+            **self.environment(token),
             "PYTHONPATH": str(ROOT),
             "SPARK_CONF_DIR": str(settings),
             "SPARK_LOCAL_IP": "127.0.0.1",

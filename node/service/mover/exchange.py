@@ -28,8 +28,6 @@ SCAN_ROWS = 20_000
 OFFER_ROWS = 10_000
 """Rows of one offer: 400 kB."""
 OFFER_ROW_BYTES = 40
-ROW_BYTES = 100
-"""Of a record in a store's columns, roughly."""
 IN_FLIGHT_MAX = 4
 """Messages under way to one peer: the next are read and packed while it stores the last, and a
 link of one second's delay is kept busy."""
@@ -170,7 +168,7 @@ class Exchange:
 
     @property
     def _rows_at_once(self) -> int:
-        return min(SCAN_ROWS, max(1, self._link.step_bytes // ROW_BYTES))
+        return min(SCAN_ROWS, self._link.step_rows)
 
     def _read(self, pieces: tuple[Pieces, ...]) -> Iterator[Rows]:
         """Newest first, in parts that fill a message."""

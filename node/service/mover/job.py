@@ -7,7 +7,7 @@ from node.protocol.letting_go import LettingGo
 from node.protocol.outstanding import Work
 from node.protocol.word import NO_STORE
 from node.service.mover.compare import Comparison, own_digests
-from node.service.mover.exchange import ROW_BYTES, Exchange
+from node.service.mover.exchange import Exchange
 from node.service.mover.link import Link
 from node.service.mover.newest import newest_rows
 from node.service.mover.region import Region
@@ -56,7 +56,7 @@ class Job:
             self._parts.engine,
             {collection: spans for collection, spans in lacking.items() if spans},
             until_us=self._parts.clock.now_us(),
-            rows_max=max(1, self._link.step_bytes // ROW_BYTES),
+            rows_max=self._link.step_rows,
         )
         self._link.progress.phase = "sending"
         for collection, rows in newest:

@@ -32,6 +32,8 @@ from zring.span import Span, contains
 TIMEOUT_SHARE = 4
 """The mover waits this many times as long as others: a peer may first have to merge its log, and
 nobody waits for the mover."""
+ROW_BYTES = 100
+"""Of a record in a store's columns, roughly."""
 
 
 class Link:
@@ -58,6 +60,11 @@ class Link:
         """How much one message should carry now."""
         step = self._budget.step_bytes
         return min(step, BUSY_STEP_BYTES_MAX) if self.is_busy() else step
+
+    @property
+    def step_rows(self) -> int:
+        """The rows of such a message."""
+        return max(1, self.step_bytes // ROW_BYTES)
 
     @property
     def has_rate(self) -> bool:
