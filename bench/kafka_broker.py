@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from bench.server_process import free_port
 
@@ -57,10 +59,7 @@ class KafkaBroker:
 
     def fill(self, topic: str, bodies: Iterable[bytes]) -> None:
         """Append messages as fast as it goes."""
-        producer = Producer(
-            {"bootstrap.servers": self.address, "linger.ms": 20, "batch.size": 1 << 20,
-             "queue.buffering.max.messages": 200_000}
-        )  # fmt: skip
+        producer = self._producer
         for body in bodies:
             while True:
                 try:
@@ -71,6 +70,13 @@ class KafkaBroker:
                     break
         left = producer.flush(ANSWER_TIMEOUT_S)
         assert left == 0, f"{left} messages were not taken"
+
+    @cached_property
+    def _producer(self) -> Producer:
+        return Producer(
+            {"bootstrap.servers": self.address, "linger.ms": 20, "batch.size": 1 << 20,
+             "queue.buffering.max.messages": 200_000}
+        )  # fmt: skip
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.address})

@@ -101,6 +101,7 @@ def draw(rows: list[Row], areas: list[npt.NDArray[np.bool_]], path: Path) -> Non
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Circle
 
     figure, axes = plt.subplots(1, len(rows), figsize=(2.4 * len(rows), 3.2))
     reach = NODES_ACROSS / 2
@@ -108,7 +109,7 @@ def draw(rows: list[Row], areas: list[npt.NDArray[np.bool_]], path: Path) -> Non
     for row, served, panel in zip(rows, areas, panels, strict=True):
         extent = (-reach, reach, -reach, reach)
         panel.imshow(served.T, origin="lower", extent=extent, cmap="Blues", vmin=0, vmax=1.6)
-        panel.add_patch(plt.Circle((0, 0), np.sqrt(row.storage / np.pi), fill=False, ec="crimson"))
+        panel.add_patch(Circle((0, 0), np.sqrt(row.storage / np.pi), fill=False, ec="crimson"))
         panel.set_xticks(np.arange(-reach, reach + 1), [])
         panel.set_yticks(np.arange(-reach, reach + 1), [])
         panel.grid(color="grey", linewidth=0.4)

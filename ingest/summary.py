@@ -55,7 +55,7 @@ def show_summary(
             "again; what is stored already stays as it is"
         )
     if sums["rejected"] and rejects is not None:
-        console.print(f"rejected rows: {rejects}")
+        console.print(f"rejected rows: {rejects}", soft_wrap=True, markup=False)
 
 
 def _table(outcomes: Sequence[FileOutcome]) -> Table:

@@ -6,13 +6,15 @@ coordinates to that before anything else, and integers make every bound exact.
 
 import math
 from dataclasses import dataclass
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from zring.errors import InvalidArea, OutsideDomain
 from zring.morton import AXIS_BITS, AXIS_STOP, CODE_BITS, Int64s, code_to_xy, xy_to_code
+
+Integers = npt.NDArray[np.integer[Any]]
 
 E7_PER_DEGREE = 10_000_000
 
@@ -86,11 +88,11 @@ class Domain:
         west, south, east, north = self.degrees()
         return f"({west:g}, {south:g})-({east:g}, {north:g})"
 
-    def contains(self, *, lon: Int64s, lat: Int64s) -> npt.NDArray[np.bool_]:
+    def contains(self, *, lon: Integers, lat: Integers) -> npt.NDArray[np.bool_]:
         """Which of the positions (e7, int[n]) lie inside, edges included."""
         return (lon >= self.west) & (lon <= self.east) & (lat >= self.south) & (lat <= self.north)
 
-    def positions_to_codes(self, *, lon: Int64s, lat: Int64s) -> Int64s:
+    def positions_to_codes(self, *, lon: Integers, lat: Integers) -> Int64s:
         """Codes int64[n] of positions inside the domain (e7, any integer type).
 
         Positions outside are the caller's error: filter with `contains` first.
@@ -115,7 +117,7 @@ class Domain:
         return xy_to_code(x, y)
 
     @staticmethod
-    def _axis_to_grid(position: Int64s, low: int, high: int) -> Int64s:
+    def _axis_to_grid(position: Integers, low: int, high: int) -> Int64s:
         # (position - low) < 2**32, so the shifted value stays below 2**63: exact in int64.
         offset = position.astype(np.int64) - low
         grid = (offset << AXIS_BITS) // (high - low)

@@ -1,6 +1,6 @@
 """Several networks that learned the same thing, and the scale of what goes in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,22 @@ import numpy.typing as npt
 
 from analytics.models.errors import ModelUnsuited
 from analytics.models.grid import Places
-from analytics.models.network import Architecture, Float32s, Framework, Network, framework_named
+from analytics.models.network import (
+    Architecture,
+    Float32s,
+    Framework,
+    Kind,
+    Network,
+    framework_named,
+)
 from analytics.models.saved import SavedModel
 
 CLIP = 6.0
 """Inputs farther than that many spreads from their mean are as good as at the edge."""
-PREDICT_AT_ONCE = 8_192
-"""Inputs of one call of a network: some 10 MB of what its layers give."""
+PREDICT_AT_ONCE: Mapping[Kind, int] = {"residual": 8_192, "autoencoder": 8_192, "convolution": 32}
+"""Inputs of one call of a network: some MB of what its layers give, a convolution's being a hundred
+kB an image."""
+SCALE_AT_ONCE = 8_192
 SPREAD_MIN = 1e-3
 
 Told = Callable[[int, int, float], None]
@@ -67,8 +76,9 @@ class Committee:
     def predict(self, inputs: Float32s) -> Float32s:
         """float32[n, *outputs], in pieces that fit into the processor's cache."""
         answers = np.empty((len(inputs), *self.architecture.outputs), np.float32)
-        for start in range(0, len(inputs), PREDICT_AT_ONCE):
-            part = slice(start, start + PREDICT_AT_ONCE)
+        at_once = PREDICT_AT_ONCE[self.architecture.kind]
+        for start in range(0, len(inputs), at_once):
+            part = slice(start, start + at_once)
             seen = self.scaling.apply(inputs[part])
             answers[part] = sum(member.predict(seen) for member in self.members)
         answers /= np.float32(len(self.members))
@@ -119,8 +129,8 @@ def train(
         targets: as `Network.learn` takes them; NaN where a number is not known.
     """
     scaling = scaling or Scaling.of(inputs)
-    for start in range(0, len(inputs), PREDICT_AT_ONCE):
-        part = slice(start, start + PREDICT_AT_ONCE)
+    for start in range(0, len(inputs), SCALE_AT_ONCE):
+        part = slice(start, start + SCALE_AT_ONCE)
         inputs[part] = scaling.apply(inputs[part])
     batch = min(schedule.batch, len(inputs))
     batches = schedule.epochs * (len(inputs) // batch)

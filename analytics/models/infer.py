@@ -17,6 +17,7 @@ from node.cli.exit_codes import OK, PARTIAL
 from node.cli.options import bbox_option, connect, connection_options, take_connection
 from node.cli.tables import print_rows
 from node.client import Client
+from node.query import COVERAGE_ORDER, CoverageState
 
 SHOWN_ROWS = 20
 
@@ -61,7 +62,11 @@ def infer(context: click.Context, /, path: Path, local: bool, **given: Any) -> N
         if local:
             code, summary = _at_node(client, task, asked, into, given, connection)
         else:
-            code, summary = _on_spark(path, asked, into, given, connection)
+            before = _coverage(client, task, asked)
+            summary = _on_spark(path, asked, into, given, connection)
+            # Spark's tasks judge each page, fail on what lacks records, and log the rest.
+            worse = max(before, _coverage(client, task, asked), key=COVERAGE_ORDER.index)
+            code, summary = _exit_code(worse), {**summary, "coverage": worse}
     summary |= {"model": task.digest, "from": time_to_text(asked.start_us)}
     if given["as_json"]:
         click.echo(orjson.dumps(summary))
@@ -97,7 +102,7 @@ def _at_node(
 ) -> tuple[int, dict[str, Any]]:
     timeout_s = connection["timeout_s"]
     results, coverage = infer_at_node(client, task, asked, timeout_s=timeout_s)
-    code = OK if coverage.state in ("complete", "local") else PARTIAL
+    code = _exit_code(coverage.state)
     summary = {"results": len(results), "stored": 0, "coverage": coverage.state}
     if given["dry_run"]:
         if not given["as_json"]:
@@ -113,7 +118,7 @@ def _at_node(
 
 def _on_spark(
     path: Path, asked: Inference, into: str, given: dict[str, Any], connection: dict[str, Any]
-) -> tuple[int, dict[str, Any]]:
+) -> dict[str, Any]:
     from analytics.models.spark_inference import store_results
 
     stored = store_results(
@@ -124,5 +129,16 @@ def _on_spark(
         replace=given["replace"],
         connection=connection,
     )
-    results = {"results": stored, "stored": 0 if given["dry_run"] else stored}
-    return OK, {**results, "coverage": "as the log says"}
+    return {"results": stored, "stored": 0 if given["dry_run"] else stored}
+
+
+def _coverage(client: Client, task: Task, asked: Inference) -> CoverageState:
+    """How complete an answer about all that is read would be now."""
+    start, stop = map(time_to_text, asked.read_us(task))
+    bbox = asked.wide(task)
+    found = client.query(asked.collection, bbox=bbox, from_=start, to=stop, limit=1)
+    return found.coverage.state
+
+
+def _exit_code(coverage: CoverageState) -> int:
+    return OK if coverage in ("complete", "local") else PARTIAL

@@ -8,6 +8,7 @@ value cross into Spark: its API for Python sources prunes none.
 import statistics
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def run_full(session: Session) -> list[Finding]:
         for name, frame in frames.items():
             _check(_counts(frame), expected, name)
         taken = alternate(
-            {name: lambda frame=frame: _counts(frame) for name, frame in frames.items()},
+            {name: partial(_counts, frame) for name, frame in frames.items()},
             rounds=3, warmup=1,
         )  # fmt: skip
         cpu_before, started = cluster.cpu_seconds(), time.perf_counter()

@@ -16,7 +16,7 @@ from analytics.models import nowcast_features as features
 from analytics.models.anomaly import HISTORY_DAYS, NAME, Anomaly
 from analytics.models.anomaly_training import train_anomaly
 from analytics.models.fault_finding import judge_anomaly
-from analytics.models.grid import DAY_US, Grid, grid_of
+from analytics.models.grid import DAY_US, Grid, Places, grid_of
 from analytics.models.nowcast import Nowcast
 from analytics.models.nowcast_features import scene_of
 from analytics.models.nowcast_training import examples, judge, train_nowcast
@@ -87,9 +87,7 @@ def run_nowcast(session: Session) -> list[Finding]:
     return found
 
 
-def _others(
-    grid: Grid, groups: Mapping[str, np.ndarray], hours: range
-) -> dict[str, dict[str, float]]:
+def _others(grid: Grid, groups: Mapping[str, Places], hours: range) -> dict[str, dict[str, float]]:
     """Group → way → error in three hours of what learns the same examples."""
     # Imported here and below: only these figures need them.
     from sklearn.ensemble import HistGradientBoostingRegressor

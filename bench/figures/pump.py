@@ -25,7 +25,7 @@ def run(session: Session) -> list[Finding]:
     """The best of three rounds, each into a collection of its own."""
     records = make_records(RECORDS)
     cluster = session.fresh_cluster(nodes=4, replicas=2)
-    findings = []
+    findings: list[Finding] = []
     for title, (format_name, encode) in FORMS.items():
         bodies = encode(records)
         gc.freeze()  # the messages are the broker's: the collector of a pump never meets them

@@ -34,7 +34,7 @@ core_tests() {
         "$folder/bin/python" -m pytest --numprocesses 2 --quiet "$@" --ignore tests/unit/bench
 }
 
-phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl java maven mosquitto redis || report
+phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl java maven mosquitto redis prometheus || report
 phase "environment" deploy/local/environment.sh .venv 3.11 requirements/dev.txt || report
 phase "style, types, layers" deploy/local/lint.sh
 phase "core on Python 3.12, current numpy" core_tests 3.12 tests/unit

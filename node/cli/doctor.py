@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import orjson
 from rich.console import Console
+from rich.text import Text
 
 from node.cli.checks import (
     ANSWER_TIMEOUT_S,
@@ -113,9 +114,10 @@ def _answers(client: Client) -> tuple[bool, str]:
 
 
 def _print(findings: list[Finding]) -> None:
-    console = Console()
+    # Whole lines, as they are: others search them, and a path may hold a bracket.
+    console = Console(soft_wrap=True, highlight=False)
     for finding in findings:
         mark, style = MARKS[finding.state]
-        console.print(f"[{style}]{mark}[/] {finding.subject}: {finding.message}", highlight=False)
+        console.print(Text.assemble((mark, style), f" {finding.subject}: {finding.message}"))
         if finding.advice and finding.state != "ok":
-            console.print(f"     {finding.advice}", style="dim", highlight=False)
+            console.print(Text(f"     {finding.advice}", style="dim"))

@@ -1,8 +1,11 @@
 """Nodes that die: in the middle of a read, and so many that an answer cannot be whole."""
 
 import logging
+import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pyarrow as pa
 import pytest
@@ -16,9 +19,12 @@ from analytics.source.reader import ZringReader
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
 from tests.analytics.conftest import COUNT, load
-from tests.cluster.material import make_places
+from tests.cluster.material import counter, make_places
 
 NOTICED_S = 120.0
+BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+PAYLOAD_BYTES = 4_000
+"""With it a node's part is 20 MB: more than connections between a node and Spark's tasks hold."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,48 @@ def identities(batches: Iterator[pa.RecordBatch]) -> list[tuple[str, int]]:
             batch["sensor"].to_pylist(), batch["time"].cast("int64").to_pylist(), strict=True
         )
     ]
+
+
+def test_a_node_that_dies_under_a_running_executor_costs_no_row(
+    spark: SparkSession, cluster: LocalCluster, weather: pa.Table
+) -> None:
+    """The executor that got the first rows of a node's area ends that node, before the rest."""
+    victim = cluster.nodes["ne"]
+    pid, west, south = victim.process_id, 135.8, 33.8
+    payload = pa.repeat("x" * PAYLOAD_BYTES, COUNT)
+    with Client(cluster.urls[0], timeout_s=60.0) as client:
+        assert client.write("wide", weather.append_column("text", payload), w="all").acknowledged
+
+    def kill(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            lon, lat = batch["lon"].to_numpy(), batch["lat"].to_numpy()
+            if ((lon >= west) & (lat >= south)).any():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            yield batch.select(["sensor", "time"])
+
+    others = [url for url in cluster.urls if url != victim.place.url]
+    sent = sum(map(rows_sent, others))
+    frame = load(spark, cluster, "wide", pageRows="100")
+    usual = spark.conf.get(BATCH_ROWS)
+    spark.conf.set(BATCH_ROWS, 100)  # so that the first rows arrive before the last are read
+    try:
+        rows = frame.mapInArrow(kill, "sensor string, time timestamp").toArrow()
+    finally:
+        spark.conf.set(BATCH_ROWS, usual)
+    assert not victim.is_running()
+    wanted = weather.select(["sensor", "time"])
+    order = [("sensor", "ascending"), ("time", "ascending")]
+    assert rows.cast(wanted.schema).sort_by(order).equals(wanted.sort_by(order))
+    # The others sent a good part of what was its own: it died in mid-read.
+    lon, lat = weather["lon"].to_numpy(), weather["lat"].to_numpy()
+    own = int(((lon >= west) & (lat >= south)).sum())
+    replaced = sum(map(rows_sent, others)) - sent - (COUNT - own)
+    assert own / 4 < replaced < own + len(others)
+    victim.kill()  # what is left of its process
+    victim.start()
+    victim.wait_ready()
+    wait_for_state(cluster, "complete")
 
 
 def test_a_node_that_dies_in_mid_read_is_replaced_from_the_last_row(
@@ -101,6 +149,11 @@ def test_an_answer_that_may_lack_records_is_never_taken_for_a_whole_one(
     assert str(why).startswith("weather: the answer is partial") and "require=partial" in str(why)
     some = load(spark, cluster, "weather", require="partial").count()
     assert 0 < some < COUNT
+
+
+def rows_sent(url: str) -> float:
+    """Records that a node has sent to clients so far."""
+    return counter(url, "zring_http_sent_rows_total")
 
 
 def wait_for_state(cluster: LocalCluster, state: str) -> None:

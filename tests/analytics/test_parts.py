@@ -1,5 +1,7 @@
 """The parts below the readers, without Spark's processes: tasks, conditions, types, coverage."""
 
+import socket
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -29,6 +31,7 @@ from analytics.source.conditions import narrow
 from analytics.source.coverage import CoverageRule
 from analytics.source.fields import arrow_schema, read_fields, spark_schema
 from analytics.source.options import read_options, write_options
+from analytics.source.pages import nearest_first
 from analytics.source.selection import Selection, degrees_text, least_e7, most_e7
 from analytics.source.slices import Cut, plan_slices
 from analytics.source.widening import fit
@@ -108,6 +111,20 @@ def test_archives_are_asked_first_where_they_are_wanted() -> None:
     assert {part.urls[0] for part in slices} == {"http://hub"}
     with pytest.raises(BadOption, match="no archive is in contact"):
         plan_slices(ring(), HOLDINGS, Selection(), cut)
+
+
+def test_nodes_that_take_no_connection_are_asked_last() -> None:
+    with ExitStack() as stack:
+        near, full, gone = (stack.enter_context(socket.socket()) for _ in range(3))
+        for listener in (near, full, gone):
+            listener.bind(("127.0.0.1", 0))
+        near.listen()
+        # A queue that is full lets a connection wait, like a node that hangs or lies far away.
+        full.listen(0)
+        waiting = stack.enter_context(socket.create_connection(full.getsockname()))
+        urls = ["http://{}:{}".format(*one.getsockname()) for one in (full, gone, near)]
+        assert nearest_first(urls) == (urls[2], urls[0], urls[1])
+        assert waiting.getpeername() == full.getsockname()
 
 
 def test_too_many_tasks_are_refused() -> None:

@@ -81,7 +81,8 @@ def test_commands_on_a_cluster_do_what_one_node_does(
     with guarded.client("reader") as client:
         found = [client.query(name).table for name in ("from.spark", "from.node")]
     assert sorted_rows(found[0]) == sorted_rows(found[1])
-    assert len(found[0]) == orjson.loads(done.stdout)["stored"] > 0
+    told = orjson.loads(done.stdout)
+    assert len(found[0]) == told["stored"] > 0 and told["coverage"] == "complete"
     token = guarded.keyring.tokens["writer"]
     for process in (trained, done):
         assert token not in process.stdout + process.stderr

@@ -23,7 +23,7 @@ def test_real_digits_are_read() -> None:
     images = images.astype(np.uint8)
     order = np.random.default_rng(2).permutation(len(images))[:1_400]
     learned, judged = order[:1_000], order[1_000:]
-    schedule = Schedule(epochs=4, batch=50, step=2e-3)
+    schedule = Schedule(epochs=8, batch=50, step=2e-3)
     saved = train_digits(images[learned], labels[learned], schedule=schedule, widths=(8, 16, 64))
     model = Digits.of(model_of_bytes(saved.to_bytes()), "digest")
     assert accuracy(model, images[judged], labels[judged])["accuracy"] > 0.88
