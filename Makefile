@@ -37,14 +37,15 @@ format: environment  ## let ruff rewrite what it can
 	.venv/bin/ruff format
 
 bench: environment  ## measure this machine: ours, the references and the ratio
-	.venv/bin/python -m bench
+	deploy/local/system_packages.sh java maven postgis strace
+	.venv/bin/python -m bench store
 
 bench-streams: environment  ## the figures of streams: Kafka, MQTT, Fluentd
 	deploy/local/system_packages.sh java maven mosquitto
 	.venv/bin/python -m bench streams
 
 bench-analytics: environment  ## the figures of Spark and the models
-	deploy/local/system_packages.sh java maven
+	deploy/local/system_packages.sh java maven postgis
 	.venv/bin/python -m bench analytics
 
 lock:  ## resolve the requirement files anew

@@ -3,12 +3,12 @@
 #
 # Names: venv (Python's own module), gdal (ogrinfo, ogr2ogr), browser (chromium), curl, openssl,
 # network (ip), faketime, java (17 or newer, without a display), maven, mosquitto (with its clients),
-# redis, prometheus. Root installs what is missing; anybody else is told the one command that does.
+# redis, prometheus, postgis (PostgreSQL's server with it), strace. Root installs what is missing; anybody else is told the one command that does.
 set -euo pipefail
 
 declare -A package=([venv]=python3-venv [gdal]=gdal-bin [browser]=chromium [curl]=curl [openssl]=openssl
     [network]=iproute2 [faketime]=faketime
-    [java]=default-jre-headless [maven]=maven [mosquitto]="mosquitto mosquitto-clients" [redis]=redis-server [prometheus]=prometheus)
+    [java]=default-jre-headless [maven]=maven [mosquitto]="mosquitto mosquitto-clients" [redis]=redis-server [prometheus]=prometheus [postgis]=postgresql-postgis [strace]=strace)
 
 is_present() {
     case $1 in
@@ -19,7 +19,8 @@ is_present() {
     maven) command -v mvn >/dev/null ;;
     mosquitto) { command -v mosquitto || [[ -x /usr/sbin/mosquitto ]]; } >/dev/null && command -v mosquitto_pub >/dev/null ;;
     redis) command -v redis-server >/dev/null ;;
-    curl | openssl | faketime | java | prometheus) command -v "$1" >/dev/null ;;
+    curl | openssl | faketime | java | prometheus | strace) command -v "$1" >/dev/null ;;
+    postgis) compgen -G "/usr/share/postgresql/*/extension/postgis.control" >/dev/null ;;
     network) command -v ip >/dev/null ;;
     *)
         echo "zring: no system package is known by the name $1" >&2

@@ -4,6 +4,12 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
+# Processes of tests: as many as cores; where they wait for others (nodes, browsers, brokers, Spark)
+# one more, but no more than a small machine has memory for (some 2 GB each).
+cores=$(getconf _NPROCESSORS_ONLN)
+computing=$((cores < 8 ? cores : 8))
+waiting=$((cores < 4 ? cores + 1 : 4))
+
 first_failure=0
 summary=()
 
@@ -31,7 +37,7 @@ core_tests() {
     local version=$1 folder=.venv-$1
     shift
     deploy/local/environment.sh "$folder" "$version" requirements/core.txt requirements/core-test.txt &&
-        "$folder/bin/python" -m pytest --numprocesses 2 --quiet "$@" --ignore tests/unit/bench
+        "$folder/bin/python" -m pytest --numprocesses "$computing" --quiet "$@" --ignore tests/unit/bench
 }
 
 phase "system packages" deploy/local/system_packages.sh gdal browser curl openssl java maven mosquitto redis prometheus || report
@@ -39,9 +45,8 @@ phase "environment" deploy/local/environment.sh .venv 3.11 requirements/dev.txt 
 phase "style, types, layers" deploy/local/lint.sh
 phase "core on Python 3.12, current numpy" core_tests 3.12 tests/unit
 phase "core on Python 3.13, current numpy" core_tests 3.13 tests/unit tests/property
-# Those with processes of their own (nodes, browsers, brokers, Spark) wait more than they compute: two
-# files at a time, the longest first.
-processes=(--numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 10)
+# A file at a time, the longest first.
+processes=(--numprocesses "$waiting" --dist loadfile --no-loadscope-reorder --durations 10)
 folders=()
 ignored=(--ignore tests/analytics --ignore tests/streams)
 for folder in tests/recovery tests/cluster tests/console tests/clients tests/docs; do
@@ -50,7 +55,7 @@ for folder in tests/recovery tests/cluster tests/console tests/clients tests/doc
         ignored+=(--ignore "$folder")
     fi
 done
-phase "tests" .venv/bin/pytest --numprocesses 2 --durations 10 tests "${ignored[@]}"
+phase "tests" .venv/bin/pytest --numprocesses "$computing" --durations 10 tests "${ignored[@]}"
 phase "tests with real processes" .venv/bin/pytest "${processes[@]}" "${folders[@]}"
 # A Java that lives for seconds starts sooner when it compiles little and collects simply.
 export JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
