@@ -9,6 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from bench.charts import FOLDER, draw_findings
 from bench.figures import FIGURES, GROUPS, group_of
 from bench.finding import Finding
 from bench.report import print_findings, write_docs, write_json
@@ -52,6 +53,7 @@ def main() -> int:
             of_group = [finding for finding in findings if group_of(finding.figure) == group]
             if of_group:
                 write_docs(of_group, DOCS, group=group, origins=origins)
+                draw_findings(of_group, FOLDER / f"{group}.svg")
     if failed:
         console.print(f"[red]failed: {', '.join(failed)}")
         return 2
@@ -74,7 +76,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=RECORDS, help="records of each data set")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a throughput round")
     parser.add_argument("--out", type=Path, help="write the findings as JSON")
-    parser.add_argument("--write-docs", action="store_true", help="update docs/benchmarks.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="update docs/benchmarks.md, draw charts"
+    )
     return parser.parse_args()
 
 

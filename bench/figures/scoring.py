@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 
 import zring
+from bench.charts import FOLDER, draw_lateness
 from bench.finding import Finding
 from bench.kafka_broker import KafkaBroker
 from bench.real_digits import Bytes, real_digits
@@ -100,13 +101,15 @@ def run_stream(session: Session) -> list[Finding]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     p95 = float(np.percentile(late, 95))
+    bar_s = LATE_TRIGGERS_BAR * TRIGGER_S
+    draw_lateness(late, rate=RATE, bar_s=bar_s, path=FOLDER / "scores-stream.svg")
     return [
         Finding(
             "analytics-stream",
             f"Kafka → Spark → Chainer → stored, {RATE:,} images/s for {STREAM_S} s",
             round(p95, 2), "s from sent to stored, p95",
             f"rate held and ≤ {LATE_TRIGGERS_BAR:g} × the trigger interval of {TRIGGER_S} s",
-            p95 <= LATE_TRIGGERS_BAR * TRIGGER_S,
+            p95 <= bar_s,
             details={"p50 s": round(float(np.median(late)), 2), "images": len(late)},
         )
     ]  # fmt: skip

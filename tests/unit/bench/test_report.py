@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench.charts import draw_findings
 from bench.figures.durable import order_of_events
 from bench.finding import Finding, fastest
 from bench.report import BEGIN, END, write_docs
@@ -26,6 +27,20 @@ def test_only_the_measured_section_of_the_page_is_replaced(tmp_path: Path) -> No
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "stale" not in text
     assert "| n2 | search | **1.5 ms<br>p99 ms 2** |  |  | ≤ 4 ms | yes |" in text
+
+
+def test_a_chart_has_a_bar_for_each_way_where_there_is_something_to_compare(
+    tmp_path: Path,
+) -> None:
+    compared = Finding("n2", "a search", 1.5, "ms", "b", True, references={"R & S": 6_000.0})
+    draw_findings(
+        [compared, Finding("start", "by itself", 1.0, "s", "b", True)], tmp_path / "all.svg"
+    )
+    drawn = (tmp_path / "all.svg").read_text()
+    assert all(text in drawn for text in ("a search", "zring", "1.5", "R &amp; S", "6,000"))
+    assert "by itself" not in drawn
+    draw_findings([Finding("start", "by itself", 1.0, "s", "b", True)], tmp_path / "none.svg")
+    assert not (tmp_path / "none.svg").exists()
 
 
 REQUEST = '7 1.0 recvfrom(9, "POST /collections/durable/items HTTP"..., 262144) = 300'
