@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -53,17 +52,21 @@ def draw_lateness(
 def _bars(axis: Any, finding: Finding) -> None:
     ways = [("zring", finding.ours), *finding.references.items()]
     ways.sort(key=lambda way: way[1], reverse=finding.better == "lower")
-    names = [shorten(name, NAME_LETTERS, placeholder=" …") for name, _ in ways]
+    names = [_short(name, NAME_LETTERS) for name, _ in ways]
     colours = [OURS if name == "zring" else OTHERS for name, _ in ways]
     bars = axis.barh(range(len(ways)), [value for _, value in ways], color=colours)
     axis.bar_label(bars, labels=[_text(value) for _, value in ways], fontsize=7)
     axis.set_yticks(range(len(ways)), names, fontsize=7)
     axis.margins(x=0.18)
     axis.set_xticks([])
-    title = shorten(finding.work, TITLE_LETTERS, placeholder=" …")
+    title = _short(finding.work, TITLE_LETTERS)
     axis.set_title(f"{title}\n{finding.unit}", fontsize=7.5, loc="left")
     for side in ("top", "right", "bottom"):
         axis.spines[side].set_visible(False)
+
+
+def _short(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 2].rstrip()} …"
 
 
 def _text(value: float) -> str:

@@ -9,8 +9,8 @@
     --process URL    metrics of an ingest process or a job (its --metrics-listen); may be repeated
     --require STATE  answers must be complete, local, settling or partial (default: partial)
     --lag-max N      most records that others still lack of a node, or messages that wait
-    --store-max N    most of a store that may be used, in per cent (default: 90); a node whose
-                     disk is full is not ready, whatever its store may still use
+    --store-max N    most of a store that may be used, in per cent (default: 90)
+    --disk-max N     the same of its disk (default: 90, where a node refuses writes)
     --timeout S      seconds for each answer (default: 5)
     --tls-name NAME  name in the nodes' certificate, where the URL has another one
 
@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 STATES = ("complete", "local", "settling", "partial")
-STORE_MAX = 90.0
+STORE_MAX, DISK_MAX = 90.0, 90.0
 LAGS = ("zring_ingest_lag_messages", "zring_job_lag_messages")
 BODY_BYTES_MAX = 16 << 20
 LINE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)
@@ -95,7 +95,7 @@ def sums_of(url: str, given: argparse.Namespace) -> dict[str, float]:
 
 
 def judge_node(name: str, url: str, given: argparse.Namespace) -> Verdict:
-    """Ready, how complete its answers are, what others lack of it, how full its store is."""
+    """Ready, how complete its answers are, what others lack of it, how full store and disk are."""
     try:
         status, body = get(url, "/ready", given)
         document = json.loads(body)
@@ -108,13 +108,17 @@ def judge_node(name: str, url: str, given: argparse.Namespace) -> Verdict:
     if ready and STATES.index(coverage) > STATES.index(given.require):
         troubles.append(f"answers are {coverage}")
     lag = sums.get("zring_task_records_left")
-    used = None
+    used = disk = None
     if sums.get("zring_store_max_bytes"):
         used = 100 * sums["zring_store_live_bytes"] / sums["zring_store_max_bytes"]
+    if sums.get("zring_disk_bytes"):
+        disk = 100 * (1 - sums["zring_disk_free_bytes"] / sums["zring_disk_bytes"])
     troubles += over("lag", lag, given.lag_max)
     troubles += over("store", used, given.store_max, unit=" %", needed=given.store_given)
+    troubles += over("disk", disk, given.disk_max, unit=" %", needed=given.disk_given)
     words = (
-        f"{'ready' if ready else 'not ready'}  {coverage}  lag {shown(lag)}  store {shown(used)} %"
+        f"{'ready' if ready else 'not ready'}  {coverage}  lag {shown(lag)}  "
+        f"store {shown(used)} %  disk {shown(disk)} %"
     )
     return Verdict(name, not troubles, "  ".join([words, *troubles]))
 
@@ -176,11 +180,14 @@ def read_call(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--require", choices=STATES, default="partial")
     parser.add_argument("--lag-max", type=float)
     parser.add_argument("--store-max", type=float)
+    parser.add_argument("--disk-max", type=float)
     parser.add_argument("--timeout", type=float, default=5.0)
     parser.add_argument("--tls-name")
     given = parser.parse_args(words)
     given.store_given = given.store_max is not None
     given.store_max = STORE_MAX if given.store_max is None else given.store_max
+    given.disk_given = given.disk_max is not None
+    given.disk_max = DISK_MAX if given.disk_max is None else given.disk_max
     if not given.urls and (given.cluster or not given.process):
         given.urls = [os.environ.get("ZRING_URL", "http://127.0.0.1:7070")]
     return given

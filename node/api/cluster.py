@@ -201,6 +201,8 @@ def _service_metrics(state: State) -> str:
         ("zring_store_live_bytes", "Bytes in use.", store.bytes_live),
         ("zring_store_max_bytes", "Bytes that the store may use.", store.bytes_map_max),
         ("zring_store_full", "1 when writes are refused.", int(store.full)),
+        ("zring_disk_bytes", "Bytes of the disk that holds the store.", store.disk_bytes),
+        ("zring_disk_free_bytes", "Bytes of it that are free.", store.disk_free_bytes),
     )
     texts.extend(metric(name, "gauge", text, [({}, value)]) for name, text, value in gauges)
     ingest = state.service.ingest_status()

@@ -90,7 +90,11 @@ class CollectionStatistics:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatistics:
-    """A frozen look at an engine, for status pages, metrics and tests."""
+    """A frozen look at an engine, for status pages, metrics and tests.
+
+    Attributes:
+        disk_bytes, disk_free_bytes: of the whole disk that holds the store; 0 where there is none.
+    """
 
     store_id: str
     sequence: int
@@ -101,6 +105,8 @@ class EngineStatistics:
     bytes_live: int
     bytes_map_max: int
     full: bool
+    disk_bytes: int = 0
+    disk_free_bytes: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
 
 

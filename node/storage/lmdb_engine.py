@@ -304,6 +304,7 @@ class LmdbEngine:
         views = dict(sorted(self._views.items()))
         collections = {name: view.statistics() for name, view in views.items()}
         live_bytes = self._tables.live_bytes()
+        disk_bytes, disk_free_bytes = self._settings.disk_space(self._tables.path)
         return EngineStatistics(
             store_id=self._store_id,
             sequence=self._sequence,
@@ -314,6 +315,8 @@ class LmdbEngine:
             bytes_live=live_bytes,
             bytes_map_max=self._settings.map_bytes_max,
             full=self._is_full(live_bytes),
+            disk_bytes=disk_bytes,
+            disk_free_bytes=disk_free_bytes,
             counters={**self._counters, "commits": self._writer.commits},
         )
 

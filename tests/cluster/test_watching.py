@@ -70,7 +70,7 @@ def test_every_metric_of_the_dashboards_is_exported_by_nodes(
 
 
 def test_the_health_check_of_a_whole_cluster(cluster: LocalCluster, ingest_url: str) -> None:
-    words = (cluster.urls[0], "--cluster", "--process", ingest_url)
+    words = (cluster.urls[0], "--cluster", "--process", ingest_url, "--disk-max", "100")
     last: list[str] = []
 
     def is_well() -> bool:
@@ -81,7 +81,8 @@ def test_the_health_check_of_a_whole_cluster(cluster: LocalCluster, ingest_url: 
     lines = last
     assert [line.split()[0] for line in lines] == ["ok"] * 5
     assert {line.split()[1] for line in lines[1:4]} == {"nw", "se", "ne"}
-    assert "ready  complete  lag 0  store 0 %" in lines[0], lines
+    assert "ready  complete  lag 0  store 0 %  disk " in lines[0], lines
+    assert 0 < int(lines[0].split()[-2]) < 100
     assert lines[4].startswith(f"ok    {ingest_url}  up  lag ")
     with urllib.request.urlopen(f"{ingest_url}/metrics", timeout=30) as answer:
         exported = names_exported(answer.read().decode())
@@ -93,12 +94,14 @@ def test_the_health_check_tells_what_is_wrong(cluster: LocalCluster) -> None:
     victim = cluster.nodes["ne"]
     victim.kill()
     try:
-        code, lines = look(*cluster.urls)
+        code, lines = look(*cluster.urls, "--disk-max", "100")
         assert code == 1
         assert [line.split()[0] for line in lines] == ["ok", "ok", "ok", "FAIL"]
         assert "does not answer" in lines[3]
         code, lines = look(cluster.urls[0], "--store-max", "0", "--lag-max", "1000000")
         assert code == 1 and "store is over 0 %" in lines[0]
+        code, lines = look(cluster.urls[0], "--disk-max", "0", "--lag-max", "1000000")
+        assert code == 1 and lines[0].endswith("disk is over 0 %")
     finally:
         victim.start()
         victim.wait_ready()
