@@ -42,6 +42,7 @@ class KafkaBroker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.__dict__.pop("_producer", None)  # or it looks for the broker that is gone
         self._run("stop")
         shutil.rmtree(self._folder, ignore_errors=True)
 
