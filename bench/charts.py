@@ -18,7 +18,7 @@ NAME_LETTERS = 44
 
 def draw_findings(findings: Sequence[Finding], path: Path) -> None:
     """A panel for each finding that has references: one bar for each way, the best on top."""
-    pyplot = _pyplot()
+    pyplot = svg_pyplot()
     compared = [finding for finding in findings if finding.references]
     if not compared:
         return
@@ -30,14 +30,14 @@ def draw_findings(findings: Sequence[Finding], path: Path) -> None:
         _bars(axis, finding)
     for axis in axes.flat[len(compared) :]:
         axis.axis("off")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_lateness(
     late_s: npt.NDArray[np.float64], *, rate: float, bar_s: float, path: Path
 ) -> None:
     """Seconds from sent to stored, in order of sending at `rate` a second."""
-    figure, axis = _pyplot().subplots(figsize=(8, 3), layout="constrained")
+    figure, axis = svg_pyplot().subplots(figsize=(8, 3), layout="constrained")
     axis.plot(np.arange(len(late_s)) / rate, late_s, color=OURS, linewidth=0.8)
     axis.axhline(bar_s, color="crimson", linestyle=":", label=f"bar, p95: {bar_s:g} s")
     axis.axhline(np.percentile(late_s, 95), color="black", linewidth=0.8, label="p95")
@@ -46,7 +46,7 @@ def draw_lateness(
     axis.set_ylim(bottom=0)
     axis.legend(fontsize=8)
     axis.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _bars(axis: Any, finding: Finding) -> None:
@@ -73,17 +73,20 @@ def _text(value: float) -> str:
     return f" {value:,.0f}" if abs(value) >= 1_000 else f" {value:.3g}"
 
 
-def _pyplot() -> Any:
+def svg_pyplot() -> Any:
+    """matplotlib, drawing SVG; imported where it is needed only."""
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.fonttype"] = "none"  # letters, not outlines
+    # Letters, not outlines; and names that are the same in every run.
+    matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "zring"}
     from matplotlib import pyplot
 
     return pyplot
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a figure, the same bytes for the same picture, and let go of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
-    _pyplot().close(figure)
+    svg_pyplot().close(figure)

@@ -114,8 +114,8 @@ def judge_node(name: str, url: str, given: argparse.Namespace) -> Verdict:
     if sums.get("zring_disk_bytes"):
         disk = 100 * (1 - sums["zring_disk_free_bytes"] / sums["zring_disk_bytes"])
     troubles += over("lag", lag, given.lag_max)
-    troubles += over("store", used, given.store_max, unit=" %", needed=given.store_given)
-    troubles += over("disk", disk, given.disk_max, unit=" %", needed=given.disk_given)
+    troubles += over("store", used, given.store_max, unit=" %", usual=STORE_MAX)
+    troubles += over("disk", disk, given.disk_max, unit=" %", usual=DISK_MAX)
     words = (
         f"{'ready' if ready else 'not ready'}  {coverage}  lag {shown(lag)}  "
         f"store {shown(used)} %  disk {shown(disk)} %"
@@ -140,14 +140,18 @@ def judge_process(url: str, given: argparse.Namespace) -> Verdict:
 
 
 def over(
-    what: str, value: float | None, limit: float | None, *, unit: str = "", needed: bool = True
+    what: str,
+    value: float | None,
+    limit: float | None,
+    *,
+    unit: str = "",
+    usual: float = float("inf"),
 ) -> list[str]:
-    """What is wrong with a value that has a limit."""
-    if limit is None or (value is None and not needed):
-        return []
+    """What is wrong with a value; a limit that was given needs one, the usual limit does not."""
     if value is None:
-        return [f"{what} is unknown: a token that reads is needed"]
-    return [f"{what} is over {limit:g}{unit}"] if value > limit else []
+        return [] if limit is None else [f"{what} is unknown: a token that reads is needed"]
+    most = usual if limit is None else limit
+    return [f"{what} is over {most:g}{unit}"] if value > most else []
 
 
 def shown(value: float | None) -> str:
@@ -184,10 +188,6 @@ def read_call(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=5.0)
     parser.add_argument("--tls-name")
     given = parser.parse_args(words)
-    given.store_given = given.store_max is not None
-    given.store_max = STORE_MAX if given.store_max is None else given.store_max
-    given.disk_given = given.disk_max is not None
-    given.disk_max = DISK_MAX if given.disk_max is None else given.disk_max
     if not given.urls and (given.cluster or not given.process):
         given.urls = [os.environ.get("ZRING_URL", "http://127.0.0.1:7070")]
     return given

@@ -24,6 +24,7 @@ PREDICT_AT_ONCE: Mapping[Kind, int] = {"residual": 8_192, "autoencoder": 8_192, 
 """Inputs of one call of a network: some MB of what its layers give, a convolution's being a hundred
 kB an image."""
 SCALE_AT_ONCE = 8_192
+"""Inputs that are scaled in one step before learning: more would be in memory twice."""
 SPREAD_MIN = 1e-3
 
 Told = Callable[[int, int, float], None]

@@ -13,7 +13,7 @@ from analytics.models.inference import Inference, infer_at_node
 from analytics.models.tasks import Task, load_task
 from analytics.source.selection import time_to_text
 from node.api.parsing import parse_datetime
-from node.cli.exit_codes import OK, PARTIAL
+from node.cli.exit_codes import PARTIAL, exit_code_of_coverage
 from node.cli.options import bbox_option, connect, connection_options, take_connection
 from node.cli.tables import print_rows
 from node.client import Client
@@ -66,7 +66,7 @@ def infer(context: click.Context, /, path: Path, local: bool, **given: Any) -> N
             summary = _on_spark(path, asked, into, given, connection)
             # Spark's tasks judge each page, fail on what lacks records, and log the rest.
             worse = max(before, _coverage(client, task, asked), key=COVERAGE_ORDER.index)
-            code, summary = _exit_code(worse), {**summary, "coverage": worse}
+            code, summary = exit_code_of_coverage(worse), {**summary, "coverage": worse}
     summary |= {"model": task.digest, "from": time_to_text(asked.start_us)}
     if given["as_json"]:
         click.echo(orjson.dumps(summary))
@@ -102,7 +102,7 @@ def _at_node(
 ) -> tuple[int, dict[str, Any]]:
     timeout_s = connection["timeout_s"]
     results, coverage = infer_at_node(client, task, asked, timeout_s=timeout_s)
-    code = _exit_code(coverage.state)
+    code = exit_code_of_coverage(coverage.state)
     summary = {"results": len(results), "stored": 0, "coverage": coverage.state}
     if given["dry_run"]:
         if not given["as_json"]:
@@ -138,7 +138,3 @@ def _coverage(client: Client, task: Task, asked: Inference) -> CoverageState:
     bbox = asked.wide(task)
     found = client.query(asked.collection, bbox=bbox, from_=start, to=stop, limit=1)
     return found.coverage.state
-
-
-def _exit_code(coverage: CoverageState) -> int:
-    return OK if coverage in ("complete", "local") else PARTIAL

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.charts import FOLDER, save, svg_pyplot
 from bench.finding import Finding
 from bench.image_runs import Task, rate, run_tasks, shares
 from bench.kafka_broker import KafkaBroker
@@ -18,7 +19,7 @@ KAFKA_PARTITIONS = (1, 2, 4, 8, 16)
 CONSUMERS = (1, 2, 4)
 IMAGES = {"confluent": 500_000, "pykafka": 50_000}
 """pykafka moves ten thousand a second; 500,000 of them would take half an hour."""
-CHART = Path(__file__).parents[2] / "docs" / "images" / "experiment-i.svg"
+CHART = FOLDER / "experiment-i.svg"
 SAME = 0.85
 """Rates within 15 % count as equal: the machine is shared."""
 
@@ -116,12 +117,8 @@ def _named(rates: Mapping[int, float] | Mapping[tuple[int, int], float]) -> dict
 
 def draw(measured: Mapping[str, Measured], path: Path) -> None:
     """Three plots for each client."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(len(measured), 3, figsize=(12, 3.4 * len(measured)), sharex=True)
+    size = (12, 3.4 * len(measured))
+    figure, axes = svg_pyplot().subplots(len(measured), 3, figsize=size, sharex=True)
     titles = ("while consumers run", "producing alone", "reading what is stored")
     for row, (client, found) in zip(axes, measured.items(), strict=True):
         for consumers in CONSUMERS:
@@ -143,6 +140,4 @@ def draw(measured: Mapping[str, Measured], path: Path) -> None:
     for axis in axes[-1]:
         axis.set_xlabel("Kafka partitions")
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    save(figure, path)

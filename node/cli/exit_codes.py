@@ -9,6 +9,7 @@ from node.errors import (
     PeerUnreachable,
     StoreDamaged,
 )
+from node.query import CoverageState
 from zring.errors import InvalidArea, ZringError
 
 OK = 0
@@ -41,6 +42,11 @@ _BY_ERROR: tuple[tuple[type[Exception], int], ...] = (
     (ConfigInvalid, USAGE),
     (InvalidArea, USAGE),
 )
+
+
+def exit_code_of_coverage(state: CoverageState) -> int:
+    """The code for an answer that is no error: whether records of its areas may be absent."""
+    return OK if state in ("complete", "local") else PARTIAL
 
 
 def exit_code_of(error: NodeError | ZringError) -> int:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from node.cli.encoding import encode_rows
-from node.cli.exit_codes import PARTIAL
+from node.cli.exit_codes import OK, exit_code_of_coverage
 from node.cli.options import (
     connect,
     connection_options,
@@ -94,10 +94,11 @@ def query(
 
 def report_coverage(context: click.Context, coverage: AnswerCoverage) -> None:
     """Say on standard error what an answer may lack, and leave with 4."""
-    if coverage.state in ("complete", "local"):
+    code = exit_code_of_coverage(coverage.state)
+    if code == OK:
         return
     click.echo(f"zring: the answer is {coverage.state}; see zring status", err=True)
-    context.exit(PARTIAL)
+    context.exit(code)
 
 
 def _save(

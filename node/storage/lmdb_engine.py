@@ -304,7 +304,7 @@ class LmdbEngine:
         views = dict(sorted(self._views.items()))
         collections = {name: view.statistics() for name, view in views.items()}
         live_bytes = self._tables.live_bytes()
-        disk_bytes, disk_free_bytes = self._settings.disk_space(self._tables.path)
+        disk = self._settings.disk_space(self._tables.path)
         return EngineStatistics(
             store_id=self._store_id,
             sequence=self._sequence,
@@ -314,18 +314,18 @@ class LmdbEngine:
             blocks=sum(len(view.index) for view in views.values()),
             bytes_live=live_bytes,
             bytes_map_max=self._settings.map_bytes_max,
-            full=self._is_full(live_bytes),
-            disk_bytes=disk_bytes,
-            disk_free_bytes=disk_free_bytes,
+            full=self._is_full(live_bytes, disk),
+            disk_bytes=disk[0],
+            disk_free_bytes=disk[1],
             counters={**self._counters, "commits": self._writer.commits},
         )
 
-    def _is_full(self, live_bytes: int) -> bool:
+    def _is_full(self, live_bytes: int, disk: tuple[int, int]) -> bool:
         """Whether a batch of usual size would be refused now."""
         settings = self._settings
         usual = min(settings.commit_bytes_max, settings.map_bytes_max // FULL_MARGIN)
         try:
-            self._tables.check_space(live_bytes, usual)
+            self._tables.check_space(live_bytes, usual, *disk)
         except StoreFull:
             return True
         return False

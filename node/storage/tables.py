@@ -212,7 +212,7 @@ class Tables:
             )
         measured = self._measured
         more_bytes += measured.taken_bytes
-        self._check(
+        self.check_space(
             measured.live_bytes,
             more_bytes,
             measured.disk_bytes,
@@ -221,17 +221,17 @@ class Tables:
         )
         measured.taken_bytes = more_bytes
 
-    def check_space(self, live_bytes: int, more_bytes: int) -> None:
-        """Refuse what there is no room for.
-
-        Raises:
-            StoreFull: the map or the disk is fuller than `full_fraction`.
-        """
-        self._check(live_bytes, more_bytes, *self.settings.disk_space(self.path))
-
-    def _check(
+    def check_space(
         self, live_bytes: int, more_bytes: int, total: int, free: int, *, foreign: bool = False
     ) -> None:
+        """Refuse what there is no room for.
+
+        Args:
+            total, free: bytes of the disk.
+            foreign: as in `take_space`.
+        Raises:
+            StoreFull: the map or the disk is fuller than `full_fraction` (or `keep_fraction`).
+        """
         fraction = self.settings.fraction(foreign=foreign)
         taken = "takes records of other nodes' areas" if foreign else "takes writes"
         limit = int(self.settings.map_bytes_max * fraction)

@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from analytics.session import open_session
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
-from tests.cluster.material import make_places, make_records
+from tests.cluster.material import counter, make_places, make_records
 
 ROOT = Path(__file__).parents[2]
 START_S = 400.0
@@ -120,3 +120,8 @@ def load(
     for name, value in options.items():
         reader = reader.option(name, str(value))
     return reader.load(collection)
+
+
+def rows_sent(urls: Iterable[str]) -> float:
+    """Records that these nodes have sent to clients so far."""
+    return sum(counter(url, "zring_http_sent_rows_total") for url in urls)

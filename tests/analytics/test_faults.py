@@ -18,8 +18,8 @@ from analytics.source.data_source import ZringSource
 from analytics.source.reader import ZringReader
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
-from tests.analytics.conftest import COUNT, load
-from tests.cluster.material import counter, make_places
+from tests.analytics.conftest import COUNT, load, rows_sent
+from tests.cluster.material import make_places
 
 NOTICED_S = 120.0
 BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
@@ -70,7 +70,7 @@ def test_a_node_that_dies_under_a_running_executor_costs_no_row(
             yield batch.select(["sensor", "time"])
 
     others = [url for url in cluster.urls if url != victim.place.url]
-    sent = sum(map(rows_sent, others))
+    sent = rows_sent(others)
     frame = load(spark, cluster, "wide", pageRows="100")
     usual = spark.conf.get(BATCH_ROWS)
     spark.conf.set(BATCH_ROWS, 100)  # so that the first rows arrive before the last are read
@@ -85,7 +85,7 @@ def test_a_node_that_dies_under_a_running_executor_costs_no_row(
     # The others sent a good part of what was its own: it died in mid-read.
     lon, lat = weather["lon"].to_numpy(), weather["lat"].to_numpy()
     own = int(((lon >= west) & (lat >= south)).sum())
-    replaced = sum(map(rows_sent, others)) - sent - (COUNT - own)
+    replaced = rows_sent(others) - sent - (COUNT - own)
     assert own / 4 < replaced < own + len(others)
     victim.kill()  # what is left of its process
     victim.start()
@@ -149,11 +149,6 @@ def test_an_answer_that_may_lack_records_is_never_taken_for_a_whole_one(
     assert str(why).startswith("weather: the answer is partial") and "require=partial" in str(why)
     some = load(spark, cluster, "weather", require="partial").count()
     assert 0 < some < COUNT
-
-
-def rows_sent(url: str) -> float:
-    """Records that a node has sent to clients so far."""
-    return counter(url, "zring_http_sent_rows_total")
 
 
 def wait_for_state(cluster: LocalCluster, state: str) -> None:

@@ -18,16 +18,11 @@ from analytics.source.pages import Pages, page_target
 from analytics.source.selection import Selection
 from ingest.demo.nodes import LocalCluster
 from node.client import Client
-from tests.analytics.conftest import COUNT, load
+from tests.analytics.conftest import COUNT, load, rows_sent
 from tests.cluster.material import START_US, counter
 
 NOON = datetime(2023, 7, 1, 12, tzinfo=UTC)
 IDENTITY = ["sensor", "time", "temp"]
-
-
-def rows_sent(cluster: LocalCluster) -> float:
-    """Records that all nodes have sent to clients so far."""
-    return sum(counter(url, "zring_http_sent_rows_total") for url in cluster.urls)
 
 
 def same(found: DataFrame, expected: pd.DataFrame) -> int:
@@ -73,10 +68,10 @@ def test_conditions_are_tested_by_the_nodes(
 ) -> None:
     table = weather.to_pandas()
     asked = load(spark, cluster, "weather", pushdown="true").where(condition())
-    before = rows_sent(cluster)
+    before = rows_sent(cluster.urls)
     needed = same(asked, table[brute(table)])
     # Besides the rows: one row for the driver, which asks how complete the answer will be.
-    assert 0 < needed <= rows_sent(cluster) - before <= 1.05 * needed + 1
+    assert 0 < needed <= rows_sent(cluster.urls) - before <= 1.05 * needed + 1
     assert not re.search(r"\bFilter\b", asked._jdf.queryExecution().executedPlan().toString())
 
 
